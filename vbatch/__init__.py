@@ -1,0 +1,1 @@
+"""vbatch: ask a vision model about many images."""

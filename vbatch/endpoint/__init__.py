@@ -1,0 +1,1 @@
+"""Ask: how a request is written, sent, paced and read."""

@@ -1,0 +1,1 @@
+"""Drives: rows in, events out. The worker asks one row; the pool runs many workers."""

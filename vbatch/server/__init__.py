@@ -1,0 +1,1 @@
+"""The built-in endpoint: speaks the five dialects, measures pixels, is no model."""

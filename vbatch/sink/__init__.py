@@ -1,0 +1,1 @@
+"""Out: the journal, and the tables made of it."""

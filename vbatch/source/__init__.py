@@ -1,0 +1,1 @@
+"""In: where rows and images come from."""
