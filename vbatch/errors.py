@@ -23,13 +23,22 @@ Foreign exceptions become these at one seam each: ``endpoint.client``, ``source.
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import quote
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from vbatch.records import Usage
+
+Suspect = Literal["wrong_url"]
+"""What an error may be a sign of while nothing has been answered yet."""
+
+REDACTED = "[redacted]"
 
 
 class Exit(IntEnum):
@@ -119,9 +128,14 @@ class VbatchError(Exception):
 
 
 class JobError(VbatchError):
-    """The job file or the command line is wrong; the message lists every problem found."""
+    """The job file or the command line is wrong; the message lists every one of ``problems``."""
 
     exit_code = Exit.USAGE
+
+    def __init__(self, *problems: str) -> None:
+        count = [f"{len(problems)} problems:"] if len(problems) > 1 else []
+        super().__init__("\n  ".join([*count, *problems]))
+        self.problems = problems
 
 
 class ManifestError(VbatchError):
@@ -152,6 +166,7 @@ class EndpointError(VbatchError):
     ``code`` is what stands in failures or in the closing line; ``status`` the HTTP status, None
     when there was none; ``retry_after_s`` the wait the endpoint asked for, in seconds;
     ``body`` the reply's text (at most 64 KiB, already redacted); ``usage`` what it says was spent.
+    ``suspect`` is what the error points to while nothing has been answered yet.
     """
 
     fault: Fault = Fault.ROW
@@ -167,6 +182,7 @@ class EndpointError(VbatchError):
         retry_after_s: float | None = None,
         body: str | None = None,
         usage: Usage | None = None,
+        suspect: Suspect | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -176,6 +192,7 @@ class EndpointError(VbatchError):
         self.retry_after_s = retry_after_s
         self.body = body
         self.usage = usage
+        self.suspect = suspect
 
 
 class TransientError(EndpointError):
@@ -215,6 +232,7 @@ class PermanentError(EndpointError):
         retry_after_s: float | None = None,
         body: str | None = None,
         usage: Usage | None = None,
+        suspect: Suspect | None = None,
         remedy: Remedy | None = None,
     ) -> None:
         super().__init__(
@@ -226,6 +244,7 @@ class PermanentError(EndpointError):
             retry_after_s=retry_after_s,
             body=body,
             usage=usage,
+            suspect=suspect,
         )
         self.remedy = remedy
 
@@ -261,3 +280,32 @@ class Corrupt(JournalError):  # noqa: N818
 
 class StorageFull(JournalError):  # noqa: N818
     """Disk full, quota reached, I/O error or folder not writable."""
+
+
+def redact(text: str, secrets: Sequence[str]) -> str:
+    """Return ``text`` without the values in ``secrets``, whatever their place in it.
+
+    Values hidden by JSON escapes or by percent signs are found too. Empty values are left out.
+    """
+    if "\\" in text or "%" in text:
+        for pattern in _disguises(tuple(secrets)):
+            text = pattern.sub(REDACTED, text)
+        return text
+    for secret in _longest_first(secrets):
+        text = text.replace(secret, REDACTED)
+    return text
+
+
+def _longest_first(secrets: Sequence[str]) -> list[str]:
+    return sorted(filter(None, secrets), key=len, reverse=True)
+
+
+@lru_cache(maxsize=64)
+def _disguises(secrets: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
+    return tuple(re.compile("".join(map(_disguise, one))) for one in _longest_first(secrets))
+
+
+def _disguise(char: str) -> str:
+    escaped = rf"\\u(?i:{ord(char):04x})|\\?{re.escape(char)}"
+    percent = quote(char, safe="", errors="replace")
+    return f"(?:{escaped}|(?i:{percent}))" if percent != char else f"(?:{escaped})"

@@ -317,6 +317,8 @@ class ManifestScan:
     renamed: Mapping[str, str] = field(default_factory=dict)
     remote_images: int = 0
     """Rows that name an http(s) image."""
+    repeated: int = 0
+    """Rows that ask under one id what an earlier row asks: they are counted, not read again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -329,7 +331,35 @@ class Stop:
     advice: str = ""
 
 
-def is_retryable(code: str, *, possibly_billed: int, server_errors: int, max_ambiguous: int) -> bool:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgressView:
+    """How far a run is at one moment.
+
+    ``total`` counts the run's rows; ``answered``, ``failed`` and ``skipped`` (done earlier) need
+    nothing more. ``cost`` is in USD; what is None is not known. ``waiting_reason`` says why nothing
+    is sent just now.
+    """
+
+    total: int
+    answered: int = 0
+    failed: int = 0
+    skipped: int = 0
+    tokens: int = 0
+    in_flight: int = 0
+    waiting_reason: str | None = None
+    rows_per_s: float = 0.0
+    eta_s: float | None = None
+    cost: Decimal | float | None = None
+
+    @property
+    def done(self) -> int:
+        """Rows that need nothing more."""
+        return self.answered + self.failed + self.skipped
+
+
+def is_retryable(
+    code: str, *, possibly_billed: int, server_errors: int, max_ambiguous: int
+) -> bool:
     """Whether a later run asks a row again by itself, so that no night pays for it for ever."""
     if code not in RETRYABLE_CODES:
         return False
