@@ -1,0 +1,181 @@
+"""A limit that nobody told us is found within a minute, and few requests are refused for it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+
+import pytest
+
+from tests.virtual import run_virtual
+from vbatch.endpoint.found import FoundRate
+from vbatch.endpoint.limits import Limiter
+
+
+class Bucket:
+    """An endpoint that refills drop by drop and holds a second's worth."""
+
+    def __init__(self, per_minute: float) -> None:
+        self.rate = per_minute / 60
+        self.left = self.size = max(1.0, self.rate)
+        self.filled_at = 0.0
+
+    def wait(self, now: float) -> float | None:
+        self.left = min(self.size, self.left + (now - self.filled_at) * self.rate)
+        self.filled_at = now
+        if self.left < 1 - 1e-9:
+            return (1 - self.left) / self.rate
+        self.left -= 1
+        return None
+
+
+class SlidingMinute:
+    """An endpoint that looks back over the last sixty seconds."""
+
+    def __init__(self, per_minute: int) -> None:
+        self.limit = per_minute
+        self.taken: deque[float] = deque()
+
+    def wait(self, now: float) -> float | None:
+        while self.taken and self.taken[0] <= now - 60:
+            self.taken.popleft()
+        if len(self.taken) >= self.limit:
+            return self.taken[0] + 60 - now
+        self.taken.append(now)
+        return None
+
+
+async def ask_for(clock, endpoint, said, *, minutes: float, latency_s: float):
+    """Keep 64 rows going; the times of answers and of refusals."""
+    gate = Limiter(clock=clock, max_in_flight=64, max_outage_s=1800)
+    taken, refused = [], []
+
+    async def row(name: str) -> None:
+        while True:
+            async with await gate.acquire() as permit:
+                await clock.sleep(0.02 * clock.random())
+                wait = endpoint.wait(clock.monotonic())
+                if wait is None:
+                    taken.append(clock.monotonic())
+                    await clock.sleep(latency_s * (0.7 + 0.6 * clock.random()))
+                    permit.answered()
+                else:
+                    refused.append(clock.monotonic())
+                    permit.throttled(name, "429", said(wait))
+
+    rows = [asyncio.create_task(row(f"row {n}")) for n in range(64)]
+    await clock.sleep(60 * minutes)
+    for task in rows:
+        task.cancel()
+    await asyncio.gather(*rows, return_exceptions=True)
+    return taken, refused
+
+
+@pytest.mark.parametrize("latency_s", [0.05, 1.0])
+@pytest.mark.parametrize(
+    ("endpoint", "said"),
+    [
+        (Bucket, math.ceil),
+        (Bucket, float),
+        (Bucket, lambda _: None),
+        (SlidingMinute, math.ceil),
+        (SlidingMinute, float),
+    ],
+)
+def test_an_unknown_limit_is_found_and_used(endpoint, said, latency_s):
+    async def scenario(clock):
+        return await ask_for(clock, endpoint(600), said, minutes=6, latency_s=latency_s)
+
+    taken, refused = run_virtual(scenario)
+    after = [at for at in taken if at > 60]
+    assert sum(50 < at <= 60 for at in taken) >= 0.9 * 100 or endpoint is SlidingMinute
+    assert len(taken) - len(after) >= 0.85 * 600
+    assert len(after) >= 0.95 * 600 * 5
+    assert len([at for at in refused if at > 60]) <= 0.02 * len(after)
+
+
+def test_a_limit_that_falls_and_rises_is_followed():
+    async def scenario(clock):
+        bucket = Bucket(600)
+
+        async def change():
+            await clock.sleep(180)
+            bucket.rate, bucket.size = 3, 3
+            await clock.sleep(240)
+            bucket.rate, bucket.size = 10, 10
+
+        changing = asyncio.create_task(change())
+        taken, refused = await ask_for(clock, bucket, math.ceil, minutes=12, latency_s=0.3)
+        await changing
+        return taken, refused
+
+    taken, refused = run_virtual(scenario)
+    assert sum(300 < at <= 420 for at in taken) >= 0.9 * 3 * 120
+    assert sum(600 < at <= 720 for at in taken) >= 0.9 * 10 * 120
+    assert len(refused) <= 0.02 * len(taken)
+
+
+def test_before_any_refusal_there_is_no_pace():
+    rate = FoundRate()
+    for n in range(1000):
+        rate.sent(n / 1000)
+    assert not rate.known
+
+
+def test_the_first_refusal_gives_the_rate_with_the_wait_counted_in():
+    rate = FoundRate()
+    slots = [rate.sent(n / 100) for n in range(600)]
+    refused = rate.sent(6.0)
+    rate.not_taken(refused)
+    rate.refused(6.0, 54.0, refused, 0)
+    assert rate.rate(60.0) == pytest.approx(10, rel=0.02)
+    assert len(slots) == 600
+
+
+def test_a_wait_that_proves_longer_than_thought_lowers_the_rate():
+    rate = FoundRate()
+    for n in range(600):
+        refused = rate.sent(n / 100)
+    rate.refused(6.0, 1.0, refused, 0)
+    early = rate.rate(7.0)
+    rate.free_again(rate.sent(60.0))
+    assert early > 80
+    assert rate.rate(60.0) == pytest.approx(10, rel=0.02)
+
+
+def test_a_wait_that_was_just_long_enough_changes_nothing():
+    rate = FoundRate()
+    for n in range(600):
+        refused = rate.sent(n / 100)
+    rate.refused(6.0, 54.0, refused, 0)
+    early = rate.sent(5.99)
+    before = rate.rate(70.0)
+    rate.free_again(early)
+    assert rate.rate(70.0) == before
+
+
+def test_after_a_cut_the_rate_comes_back_stays_and_then_probes():
+    rate = FoundRate()
+    for _ in range(100):
+        first = rate.sent(0.0)
+    rate.refused(0.0, 9.99, first, 0)
+    for tenth in range(100, 200):
+        second = rate.sent(tenth / 10)
+    refused = rate.rate(20.0)
+    rate.refused(20.0, 1.0, second, 0)
+    course = [rate.rate(21.0 + after) / refused for after in (0, 5, 20, 35, 95)]
+    assert course == sorted(course)
+    assert 0.8 <= course[0] < 0.95
+    assert course[1] == pytest.approx(0.96)
+    assert course[2] == pytest.approx(0.96, rel=0.01)
+    assert course[3] == pytest.approx(0.96 * 1.05)
+    assert course[4] > 1.5
+
+
+def test_a_refusal_of_the_very_first_requests_says_nothing_about_the_rate():
+    rate = FoundRate()
+    slot = rate.sent(0.0)
+    rate.not_taken(slot)
+    rate.refused(0.0, 60.0, slot, 0)
+    assert not rate.known

@@ -1,0 +1,113 @@
+"""A limit that nobody told us, found from what the endpoint took and when it refused."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from vbatch.endpoint.minute import MinuteLog
+from vbatch.endpoint.pace import Pace
+
+if TYPE_CHECKING:
+    from vbatch.endpoint.minute import Slot
+
+_LOOK_BACK_S = (3.0, 10.0, 60.0)
+_SHORTEST_S = 0.1
+_ENOUGH = 4
+"""Requests that must have been taken before a refusal says anything about the rate."""
+_KEPT = 0.96
+"""What is kept of a rate that was refused."""
+_RETURN_S = 5.0
+"""Seconds until a cut rate is back at what is kept."""
+_STEP = 0.05
+_CALM_S = 30.0
+"""Seconds until the kept rate is exceeded by ``_STEP``; from there on it rises ever faster."""
+_CALM_REQUESTS = 80
+"""The same in requests: where they are few, a refusal weighs more."""
+_SEARCH_S = 6.0
+"""``_CALM_S`` after the very first refusal, when little is known."""
+
+
+class FoundRate:
+    """No pace until a refusal says something, then one that moves around the limit.
+
+    What was taken in the time before a refusal, divided by that time *and the wait that the
+    refusal asked for*, is the endpoint's rate, whether it counts by the minute or drop by drop.
+    From there the rate follows a cubic curve, as the window of TCP CUBIC does (RFC 9438): quickly
+    back to just under the refused rate, long near it, then probing beyond.
+    """
+
+    __slots__ = (
+        "_base",
+        "_before",
+        "_calm_s",
+        "_free_at",
+        "_kept",
+        "_pace",
+        "_refused",
+        "_started_at",
+        "_taken",
+        "known",
+    )
+
+    def __init__(self) -> None:
+        self.known = False
+        """Whether there has been a refusal to learn from."""
+        self._taken = MinuteLog()
+        self._pace = Pace()
+        self._started_at = math.inf
+        self._free_at = -math.inf
+        self._kept = self._base = math.inf
+        self._calm_s = _SEARCH_S
+        self._before: list[tuple[float, int]] = []
+        self._refused = math.inf
+
+    def ready_at(self) -> float:
+        """The moment from which the next request may go."""
+        return self._pace.ready_at()
+
+    def sent(self, now: float) -> Slot:
+        """A request has gone."""
+        self._started_at = min(self._started_at, now)
+        if self.known:
+            self._pace.interval_s = 1 / self.rate(now)
+            self._pace.spend(now)
+        self._taken.forget(now)
+        return self._taken.add(now, 1)
+
+    def not_taken(self, slot: Slot) -> None:
+        """The request that ``sent`` gave ``slot`` for was refused, or did not go after all."""
+        self._taken.correct(slot, -1)
+
+    def refused(self, now: float, wait_s: float, slot: Slot, sent_later: int) -> None:
+        """The request of ``slot`` was refused, and nothing goes for ``wait_s`` seconds.
+
+        ``sent_later`` requests went after it; whether they were taken is not known yet.
+        """
+        starts = (max(slot.opened - span, self._started_at) for span in _LOOK_BACK_S)
+        self._before = [(start, self._taken.since(start) - sent_later) for start in starts]
+        self._refused = self.rate(now) if self.known else math.inf
+        self._cut(now + wait_s)
+
+    def free_again(self, slot: Slot) -> None:
+        """The request of ``slot`` is the first to be taken since: the wait may have been longer."""
+        if slot.opened > self._free_at:
+            self._cut(slot.opened)
+
+    def _cut(self, free_at: float) -> None:
+        self._free_at = free_at
+        taken = max(max(n, 1) / max(free_at - start, _SHORTEST_S) for start, n in self._before)
+        if self._refused < math.inf:
+            self._kept = _KEPT * min(self._refused, 1.5 * taken)
+            self._base = min(max(taken, self._kept / 2), self._kept)
+            self._calm_s = max(_CALM_S, _CALM_REQUESTS / self._kept)
+        elif self._before[-1][1] >= _ENOUGH:
+            self._kept = self._base = taken
+            self.known = True
+
+    def rate(self, now: float) -> float:
+        """Requests per second that are thought bearable at ``now``."""
+        after = max(now - self._free_at, 0.0)
+        if after < _RETURN_S:
+            return self._kept - (self._kept - self._base) * (1 - after / _RETURN_S) ** 3
+        return self._kept * (1 + _STEP * ((after - _RETURN_S) / self._calm_s) ** 3)

@@ -1,0 +1,353 @@
+"""The gate every request passes: requests and tokens per minute, in flight, waits and outages.
+
+::
+
+    async with await limiter.acquire(tokens) as permit:    # waits its turn
+        try:
+            answer = await client.ask(body)
+            permit.answered(answer.completion.usage.total_tokens)
+        except TransientError as error:
+            if error.throttled:
+                permit.throttled(item.id, error.message, error.retry_after_s)
+            else:
+                counts = permit.trouble(item.id, error.message)
+
+Every permit is ended once: ``answered``, ``refused`` (the row's own fault), ``throttled`` or
+``trouble``. One that is left without a word (cancelled) returns what it had reserved.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import TYPE_CHECKING
+
+from vbatch.endpoint.found import FoundRate
+from vbatch.endpoint.line import Line
+from vbatch.endpoint.minute import PerMinute
+from vbatch.endpoint.outage import Outage
+from vbatch.endpoint.permit import Permit
+from vbatch.endpoint.spoken import asked_too_long, silent_too_long, span, time_of_day
+from vbatch.endpoint.waiting import LONGEST_PAUSE_S, LONGEST_WAIT_S, Pause
+from vbatch.endpoint.window import Window
+from vbatch.errors import VbatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vbatch.clock import Clock
+    from vbatch.endpoint.limit_headers import LimitHeaders
+    from vbatch.records import Stop
+
+_DOWN = "endpoint down"
+_PAUSED = "paused"
+_IN_FLIGHT = "in flight"
+_REQUESTS = "requests per minute"
+_TOKENS = "tokens per minute"
+
+
+class Stopped(VbatchError):  # noqa: N818 - reads as the state it names
+    """Nothing more is sent in this run: ``stop`` says why."""
+
+    def __init__(self, stop: Stop) -> None:
+        super().__init__(stop.message)
+        self.stop = stop
+        self.exit_code = stop.exit_code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimiterState:
+    """What the gate is doing, for people.
+
+    ``window`` is how many may be in flight at present; ``waiting`` how many acquires wait, the
+    first of them for ``reason``; ``waiting_until`` is seconds since the epoch, None when it is not
+    a matter of time.
+    """
+
+    in_flight: int
+    window: int
+    waiting: int
+    reason: str | None = None
+    waiting_until: float | None = None
+
+
+class Limiter:
+    """First come, first served, as fast as all limits allow and never faster.
+
+    ``requests_per_minute`` and ``tokens_per_minute`` are kept when given, otherwise found from
+    headers and refusals. At most ``max_in_flight`` requests are on their way, at the start 4.
+    Own waits grow to ``max_wait_s``; no answer for ``max_outage_s`` stops the run. Needs a running
+    loop once something has to wait; uses the monotonic clock only.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        max_in_flight: int,
+        max_outage_s: float,
+        max_wait_s: float = 60.0,
+        requests_per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
+        slow_start: bool = True,
+    ) -> None:
+        self._clock = clock
+        self._requests = _per_minute(requests_per_minute, _requests_per)
+        self._tokens = _per_minute(tokens_per_minute, _tokens_per)
+        self._learns_requests = requests_per_minute is None
+        self._learns_tokens = tokens_per_minute is None
+        self._found = FoundRate()
+        self._window = Window(max_in_flight, slow_start=slow_start)
+        self._pause = Pause(max_wait_s)
+        self._outage = Outage(max_outage_s)
+        self._in_flight = 0
+        self._serial = 0
+        self._episode: int | None = None
+        self._line = Line[Permit](clock, self)
+        self.stopped: Stop | None = None
+        """Why nothing is sent any more, once that is so."""
+
+    async def acquire(self, tokens: int = 0) -> Permit:
+        """Wait for the right to send one request of about ``tokens`` tokens, answer included.
+
+        Raises ``Stopped`` when nothing will be sent any more. Cancelled at any point it leaves
+        nothing behind.
+        """
+        if self.stopped is not None:
+            raise Stopped(self.stopped)
+        return await self._line.join(tokens)
+
+    def stop(self, stop: Stop) -> None:
+        """Send nothing more: all who wait, and all who come, get ``Stopped``. The first counts."""
+        if self.stopped is None:
+            self.stopped = stop
+        why = self.stopped
+        self._line.send_home(lambda: Stopped(why))
+
+    def set_max_in_flight(self, most: int) -> None:
+        """From now on at most ``most`` (at least 1); those on their way are not called back."""
+        self._window.cap(most)
+        self._line.move()
+
+    def learn(self, headers: LimitHeaders) -> None:
+        """Take limits and waits from a reply's headers, where the user gave no number.
+
+        Best told before the permit is ended, so that the next one to go knows.
+        """
+        if self._learns_requests:
+            self._requests = _changed(self._requests, headers.limit_requests, _requests_per)
+            self._heed(self._requests, headers.remaining_requests, headers.reset_requests_s)
+        if self._learns_tokens:
+            self._tokens = _changed(self._tokens, headers.limit_tokens, _tokens_per)
+            self._heed(self._tokens, headers.remaining_tokens, headers.reset_tokens_s)
+
+    @property
+    def state(self) -> LimiterState:
+        """What is going on right now."""
+        first = self._line.first
+        reason = until = None
+        if first is not None:
+            now = self._clock.monotonic()
+            at, gate = self._gate(now, first)
+            until = None if at == math.inf else self._clock.time() + max(at - now, 0.0)
+            reason = self._reason(gate, now)
+        return LimiterState(
+            in_flight=self._in_flight,
+            window=self._window.size,
+            waiting=len(self._line),
+            reason=reason,
+            waiting_until=until,
+        )
+
+    # How a request ended: called by its permit.
+
+    def answered(self, permit: Permit, used_tokens: int | None) -> None:
+        """See ``Permit.answered``."""
+        self._end(permit, used_tokens)
+        self._alive(permit)
+        self._window.answered()
+        self._line.move()
+
+    def refused(self, permit: Permit, used_tokens: int | None) -> None:
+        """See ``Permit.refused``."""
+        self._end(permit, used_tokens)
+        self._alive(permit)
+        self._line.move()
+
+    def throttled(
+        self, permit: Permit, row_id: str, reason: str, retry_after_s: float | None
+    ) -> None:
+        """See ``Permit.throttled``."""
+        self._end(permit, 0)
+        now = self._clock.monotonic()
+        if retry_after_s is None or not 0 < retry_after_s < math.inf:
+            self._backs_off(permit, now, row_id, reason)
+        elif retry_after_s <= LONGEST_PAUSE_S:
+            self._outage.unanswered(now, reason)
+            self._reachable()
+            self._pause.ask(now, retry_after_s, self._clock.random())
+        else:
+            self.stop(asked_too_long(self._clock.time(), retry_after_s, reason))
+            return
+        self._step_back(permit, now)
+        self._give_up_or_go_on(now)
+
+    def trouble(self, permit: Permit, row_id: str, reason: str) -> bool:
+        """See ``Permit.trouble``."""
+        self._end(permit, None)
+        now = self._clock.monotonic()
+        self._fault(permit, now, row_id, reason)
+        self._give_up_or_go_on(now)
+        return not (self._outage.down or self._pause.is_long(now))
+
+    def unsent(self, permit: Permit) -> None:
+        """See ``Permit.close``."""
+        self._end(permit, 0)
+        if self._requests is not None and permit.request_slot is not None:
+            self._requests.settle(permit.request_slot, taken=1, used=0)
+        if permit.found_slot is not None:
+            self._found.not_taken(permit.found_slot)
+        if self._outage.probe == permit.serial:
+            self._outage.probe = None
+        self._line.move()
+
+    def _end(self, permit: Permit, used_tokens: int | None) -> None:
+        if permit.ended:
+            raise RuntimeError("a permit is ended once")
+        permit.ended = True
+        self._in_flight -= 1
+        if used_tokens is not None and self._tokens is not None and permit.token_slot is not None:
+            self._tokens.settle(permit.token_slot, taken=permit.tokens, used=used_tokens)
+
+    def _alive(self, permit: Permit) -> None:
+        if self._outage.down:
+            self._window.restart()
+        self._outage.answered()
+        self._pause.answered(permit.serial)
+        if self._episode is not None and permit.serial >= self._episode:
+            self._episode = None
+            if permit.found_slot is not None:
+                self._found.free_again(permit.found_slot)
+
+    def _reachable(self) -> None:
+        if self._outage.down:
+            self._window.restart()
+        self._outage.reachable()
+
+    def _backs_off(self, permit: Permit, now: float, row_id: str, reason: str) -> None:
+        self._fault(permit, now, row_id, reason)
+        if not self._outage.down:
+            self._pause.back_off(
+                now, self._clock.random(), serial=permit.serial, next_serial=self._serial
+            )
+
+    def _fault(self, permit: Permit, now: float, row_id: str, reason: str) -> None:
+        self._outage.fault(now, row_id, reason)
+        if self._outage.probe == permit.serial:
+            self._outage.probe_failed(now)
+
+    def _step_back(self, permit: Permit, now: float) -> None:
+        """Send less, once for all the refusals of requests that were on their way together."""
+        if permit.found_slot is None:
+            return
+        self._found.not_taken(permit.found_slot)
+        if self._episode is not None:
+            return
+        self._episode = self._serial
+        self._window.shrink()
+        wait_s = max(self._pause.until - now, 0.0)
+        if wait_s <= 1.1 * LONGEST_WAIT_S:
+            later = self._serial - permit.serial - 1
+            self._found.refused(now, wait_s, permit.found_slot, later)
+
+    def _give_up_or_go_on(self, now: float) -> None:
+        if self._outage.too_long(now):
+            self.stop(silent_too_long(self._outage.silent_for(now), self._outage.reason))
+        else:
+            self._line.move()
+
+    # What the line asks its gate.
+
+    def opens_at(self, now: float, want: int) -> float:
+        """See ``line.Gate``."""
+        return self._gate(now, want)[0]
+
+    def let_through(self, now: float, want: int) -> Permit:
+        """See ``line.Gate``."""
+        permit = Permit(self, self._serial, want, probe=self._outage.down)
+        self._serial += 1
+        self._in_flight += 1
+        self._window.sent(self._in_flight)
+        if permit.probe:
+            self._outage.probe = permit.serial
+        if self._requests is not None:
+            permit.request_slot = self._requests.take(now, 1)
+        if self._tokens is not None:
+            permit.token_slot = self._tokens.take(now, want)
+        if self._learns_requests:
+            permit.found_slot = self._found.sent(now)
+        return permit
+
+    def turned_back(self, leave: Permit) -> None:
+        """See ``line.Gate``."""
+        leave.close()
+
+    def _gate(self, now: float, tokens: int) -> tuple[float, str]:
+        """The moment from which a request may go as things are, and what keeps it until then."""
+        gates = [(self._pause.until, _PAUSED)]
+        if self._outage.down:
+            gates.append((self._outage.next_probe_at(), _DOWN))
+        if self._in_flight >= (self._window.most if self._outage.down else self._window.size):
+            gates.append((math.inf, _IN_FLIGHT))
+        if self._requests is not None:
+            gates.append((self._requests.ready_at(now, 1), _REQUESTS))
+        if self._found.known:
+            gates.append((self._found.ready_at(), _REQUESTS))
+        if self._tokens is not None:
+            gates.append((self._tokens.ready_at(now, tokens), _TOKENS))
+        return max(gates, key=itemgetter(0)) if len(gates) > 1 else gates[0]
+
+    def _heed(self, known: PerMinute | None, left: float | None, reset_s: float | None) -> None:
+        """Nothing is left until the reset: wait, unless the pace does that anyway."""
+        if left is None or left > 0 or reset_s is None:
+            return
+        if (0 if known is None else 1) <= reset_s <= LONGEST_PAUSE_S:
+            self._pause.ask(self._clock.monotonic(), reset_s, self._clock.random())
+
+    def _reason(self, gate: str, now: float) -> str:
+        if gate == _DOWN:
+            if self._outage.probe is not None:
+                return "endpoint down, a probe is on its way"
+            return f"endpoint down, next probe in {span(self._outage.next_probe_at() - now)}"
+        if gate == _PAUSED:
+            until = time_of_day(self._clock.time() + self._pause.until - now)
+            asked = "endpoint asked to wait" if self._pause.asked else "endpoint is busy, waiting"
+            return f"{asked} until {until}"
+        return gate
+
+
+def _requests_per(limit: float) -> PerMinute:
+    """Late timers are caught up with, but never more at once than a second's worth."""
+    return PerMinute(limit, burst_s=min(max(1 - 60 / limit, 0), 0.4))
+
+
+def _tokens_per(limit: float) -> PerMinute:
+    """Looser: requests differ in size, and it is the requests that come one by one."""
+    return PerMinute(limit, burst_s=3)
+
+
+def _per_minute(limit: float | None, make: Callable[[float], PerMinute]) -> PerMinute | None:
+    return None if limit is None else make(limit)
+
+
+def _changed(
+    known: PerMinute | None, limit: float | None, make: Callable[[float], PerMinute]
+) -> PerMinute | None:
+    """``known`` with the limit that a header gave, if that is one to live by."""
+    if limit is None or not 0 < limit < math.inf:
+        return known
+    if known is None:
+        return make(limit)
+    known.limit_to(limit)
+    return known

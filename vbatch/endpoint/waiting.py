@@ -1,0 +1,60 @@
+"""A time in which nothing is sent: because the endpoint asked for it, or of our own accord."""
+
+from __future__ import annotations
+
+import math
+
+LONGEST_WAIT_S = 120.0
+"""Up to here a wait is an ordinary wait."""
+LONGEST_PAUSE_S = 900.0
+"""Up to here it is a pause, in which faults cost the rows nothing; beyond it the run stops."""
+
+_JITTER = 0.03
+_FIRST_BACKOFF_S = 1.0
+
+
+class Pause:
+    """Until when nothing is sent.
+
+    Waits that the endpoint asks for are honoured plus up to 3 %; without a time the wait is our
+    own: a second, doubled with each refusal of a request sent after the last wait, up to
+    ``max_backoff_s``, back to a second with an answer to such a request. ``chance`` is in [0, 1).
+    """
+
+    __slots__ = ("_backed_off", "_first_s", "_free_until", "_max_s", "_step_s", "asked", "until")
+
+    def __init__(self, max_backoff_s: float) -> None:
+        self.until = -math.inf
+        self.asked = False
+        """Whether the endpoint named the time."""
+        self._max_s = max_backoff_s
+        self._first_s = self._step_s = min(_FIRST_BACKOFF_S, max_backoff_s)
+        self._backed_off = 0
+        self._free_until = -math.inf
+
+    def ask(self, now: float, seconds: float, chance: float) -> None:
+        """The endpoint asked to be left alone for so long."""
+        self._extend(now + seconds * (1 + _JITTER * chance), asked=True)
+        if seconds > LONGEST_WAIT_S:
+            self._free_until = self.until
+
+    def back_off(self, now: float, chance: float, *, serial: int, next_serial: int) -> None:
+        """The endpoint refused request ``serial`` and named no time."""
+        if serial < self._backed_off:
+            return
+        self._extend(now + self._step_s * (1 + _JITTER * chance), asked=False)
+        self._step_s = min(2 * self._step_s, self._max_s)
+        self._backed_off = next_serial
+
+    def answered(self, serial: int) -> None:
+        """Request ``serial`` was answered."""
+        if serial >= self._backed_off:
+            self._step_s = self._first_s
+
+    def is_long(self, now: float) -> bool:
+        """Whether a wait longer than the ordinary is under way."""
+        return now < self._free_until
+
+    def _extend(self, until: float, *, asked: bool) -> None:
+        if until > self.until:
+            self.until, self.asked = until, asked
