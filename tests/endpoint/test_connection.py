@@ -1,0 +1,224 @@
+import asyncio
+import base64
+import ssl
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.endpoint.raw_server import asking, body, http, read_request, said, serving
+from vbatch.endpoint.connection import GuardedConnector, GuardedHandler, Upload
+from vbatch.errors import UnreachedError
+
+CERTIFICATE = Path(__file__).with_name("self_signed.pem")
+STRAY = http(said("an answer to nobody"))
+
+
+class Echo:
+    """Answers each request with its own text; ``after`` is called once the answer is written."""
+
+    def __init__(self, after=None):
+        self.connections = 0
+        self.after = after
+
+    async def __call__(self, reader, writer):
+        self.connections += 1
+        number = 0
+        while True:
+            request = await read_request(reader)
+            number += 1
+            closing = request.headers.get("connection") == "close"
+            writer.write(http(said(request.body.decode())))
+            await writer.drain()
+            if self.after is not None:
+                await self.after(writer, number)
+            if closing:
+                return
+
+
+async def ask(client, text, **options):
+    answer = await client.ask(body(text.encode()), **options)
+    return answer.completion.text
+
+
+async def test_an_idle_connection_is_used_again():
+    echo = Echo()
+    async with asking(echo) as client:
+        assert [await ask(client, text) for text in "abc"] == ["a", "b", "c"]
+        assert not client.strayed
+    assert echo.connections == 1
+
+
+async def test_without_keep_alive_every_request_has_a_connection_of_its_own():
+    echo = Echo()
+    async with asking(echo, keep_alive=False) as client:
+        assert [await ask(client, text) for text in "abc"] == ["a", "b", "c"]
+    assert echo.connections == 3
+
+
+async def test_a_stray_answer_is_never_taken_for_somebodys():
+    sent = asyncio.Event()
+
+    async def push(writer, number):
+        if number == 2:
+            writer.write(STRAY)
+            await writer.drain()
+            sent.set()
+
+    echo = Echo(push)
+    async with asking(echo) as client:
+        assert await ask(client, "a", tag="row-a") == "a"
+        assert await ask(client, "b", tag="row-b") == "b"
+        await sent.wait()
+        assert [await ask(client, text, tag=text) for text in "cde"] == ["c", "d", "e"]
+        assert client.strayed
+        assert client.suspect_ids == ("row-a", "row-b")
+    assert echo.connections == 4
+
+
+async def test_a_stray_that_the_loop_has_read_already_closes_its_connection():
+    closed = asyncio.Event()
+
+    async def talk(reader, writer):
+        request = await read_request(reader)
+        writer.write(http(said(request.body.decode())))
+        if not closed.is_set() and request.body == b"a":
+            await writer.drain()
+            await asyncio.sleep(0.02)
+            writer.write(STRAY)
+            assert await reader.read() == b""
+            closed.set()
+
+    async with asking(talk) as client:
+        assert await ask(client, "a", tag="row-a") == "a"
+        await asyncio.wait_for(closed.wait(), 5)
+        assert await ask(client, "b") == "b"
+        assert client.suspect_ids == ("row-a",)
+
+
+async def test_strays_on_idle_connections_spoil_no_row_of_many():
+    async def push(writer, number):
+        if number % 3 == 0:
+            writer.write(STRAY)
+            await writer.drain()
+
+    async with asking(Echo(push), connections=8) as client:
+
+        async def many(worker):
+            return [await ask(client, f"{worker}-{n}") == f"{worker}-{n}" for n in range(60)]
+
+        rows = await asyncio.gather(*map(many, range(8)))
+        assert all(all(row) for row in rows)
+        assert client.strayed
+
+
+async def test_after_a_stray_the_other_idle_connections_are_closed_too():
+    async def push(writer, number):
+        if number == 2:
+            writer.write(STRAY)
+            await writer.drain()
+
+    echo = Echo(push)
+    async with asking(echo) as client:
+        assert await asyncio.gather(ask(client, "a"), ask(client, "b")) == ["a", "b"]
+        assert echo.connections == 2
+        assert await ask(client, "c") == "c"
+        await asyncio.sleep(0.02)
+        assert [await ask(client, text) for text in "de"] == ["d", "e"]
+    assert echo.connections == 4
+
+
+async def test_a_connection_the_endpoint_has_closed_meanwhile_is_not_taken_for_a_stray():
+    echo = Echo()
+
+    async def hang_up(writer, number):
+        writer.close()
+
+    echo.after = hang_up
+    async with asking(echo) as client:
+        assert [await ask(client, text) for text in "abc"] == ["a", "b", "c"]
+        assert not client.strayed
+    assert echo.connections == 3
+
+
+class SlowConnector(GuardedConnector):
+    """Takes its time to hand a new connection out, so that a greeting is there by then."""
+
+    async def _create_connection(self, *asked):
+        handler = await super()._create_connection(*asked)
+        await asyncio.sleep(0.02)
+        return handler
+
+
+@pytest.mark.parametrize("greeting", [b"220 mail.example ESMTP\r\n", b""])
+async def test_an_endpoint_that_speaks_or_hangs_up_first_is_asked_nothing(greeting):
+    async def talk(reader, writer):
+        writer.write(greeting)
+
+    async with (
+        serving(talk) as base_url,
+        aiohttp.ClientSession(connector=SlowConnector()) as session,
+    ):
+        with pytest.raises(UnreachedError, match="before it is asked anything"):
+            await session.get(base_url)
+
+
+async def test_an_image_leaves_as_base64_in_the_length_that_was_announced():
+    image = bytes(range(256)) * 4096 + b"x"
+    seen = []
+
+    async def talk(reader, writer):
+        seen.append(await read_request(reader))
+        writer.write(http(said("ok")))
+
+    async with asking(talk) as client:
+        await client.ask(body(b"prefix,", image))
+    assert seen[0].body == b"prefix," + base64.b64encode(image)
+
+
+def test_a_body_can_be_looked_at_before_it_leaves():
+    upload = Upload(body(b"prefix,", b"12"))
+    assert upload.size == len("prefix,MTI=")
+    assert upload.decode() == "prefix,MTI="
+
+
+def tls_pair():
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(CERTIFICATE)
+    return server, ssl.create_default_context(cafile=CERTIFICATE)
+
+
+async def test_over_tls_connections_are_used_again_until_something_strays():
+    server, client = tls_pair()
+    sent = asyncio.Event()
+
+    async def push(writer, number):
+        if number == 3:
+            await asyncio.sleep(0.02)
+            writer.write(STRAY)
+            await writer.drain()
+            sent.set()
+
+    echo = Echo(push)
+    connector = GuardedConnector(ssl=client)
+
+    async def ask(text):
+        upload = Upload(body(text))
+        async with session.post(base_url, data=upload) as response:
+            upload.note_answer(text.decode())
+            return (await response.json())["choices"][0]["message"]["content"]
+
+    async with (
+        serving(echo, server) as base_url,
+        aiohttp.ClientSession(connector=connector) as session,
+    ):
+        assert [await ask(text) for text in (b"a", b"b", b"c")] == ["a", "b", "c"]
+        assert (echo.connections, connector.strayed) == (1, False)
+        await sent.wait()
+        assert [await ask(text) for text in (b"d", b"e")] == ["d", "e"]
+        assert (echo.connections, connector.suspects) == (3, ("a", "b", "c"))
+
+
+async def test_a_handler_without_its_connection_is_not_quiet():
+    handler = GuardedHandler(asyncio.get_running_loop(), lambda handler: None)
+    assert not handler.is_quiet()

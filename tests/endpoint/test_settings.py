@@ -1,0 +1,105 @@
+from pathlib import Path
+
+import pytest
+
+from vbatch.endpoint.settings import ClientSettings, settings_of
+from vbatch.errors import JobError
+from vbatch.job import load_job
+
+BASE = "https://host.example/v1"
+
+
+@pytest.mark.parametrize("base_url", [BASE, f"{BASE}/"])
+def test_a_path_is_put_below_the_base_url(base_url):
+    assert ClientSettings(base_url=base_url).url("/chat") == f"{BASE}/chat"
+
+
+def test_the_key_goes_where_the_profile_says():
+    settings = ClientSettings(base_url=BASE, api_key="k", auth_header="api-key", auth_prefix="")
+    assert settings.sent_headers() == {"api-key": "k"}
+    assert ClientSettings(base_url=BASE).sent_headers() == {}
+
+
+def test_a_header_of_the_job_wins_over_the_key():
+    own = {"authorization": "Token t"}
+    assert ClientSettings(base_url=BASE, api_key="k", headers=own).sent_headers() == own
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    for name in ("http", "https", "all", "no"):
+        monkeypatch.delenv(f"{name}_proxy", raising=False)
+        monkeypatch.delenv(f"{name.upper()}_PROXY", raising=False)
+    return monkeypatch.setenv
+
+
+def test_the_environment_is_asked_for_a_proxy_only_when_told_to(environment):
+    environment("https_proxy", "http://proxy:3128")
+    assert ClientSettings(base_url=BASE).proxy_url() is None
+    assert ClientSettings(base_url=BASE, proxy="http://own:1").proxy_url() == "http://own:1"
+    assert ClientSettings(base_url=BASE, proxy="env").proxy_url() == "http://proxy:3128"
+
+
+@pytest.mark.parametrize(
+    ("variables", "proxy"),
+    [
+        ({}, None),
+        ({"http_proxy": "http://proxy:3128"}, None),
+        ({"all_proxy": "http://proxy:3128"}, "http://proxy:3128"),
+        ({"https_proxy": "proxy:3128"}, "http://proxy:3128"),
+        ({"https_proxy": "http://proxy:3128", "no_proxy": "other,.example"}, None),
+        ({"https_proxy": "http://proxy:3128", "no_proxy": "other"}, "http://proxy:3128"),
+    ],
+)
+def test_a_proxy_of_the_environment_is_the_schemes_own_unless_excepted(
+    environment, variables, proxy
+):
+    for name, value in variables.items():
+        environment(name, value)
+    assert ClientSettings(base_url=BASE, proxy="env").proxy_url() == proxy
+
+
+def test_a_proxy_that_speaks_something_else_is_refused(environment):
+    environment("all_proxy", "socks5://proxy:1080")
+    with pytest.raises(JobError, match="socks5"):
+        ClientSettings(base_url=BASE, proxy="env").proxy_url()
+
+
+def test_a_job_tells_how_its_endpoint_is_reached():
+    text = """
+        manifest = "m.jsonl"
+        [endpoint]
+        profile = "flexai"
+        headers = { X-Team = "night" }
+        keep_alive = false
+        [retry]
+        timeout = "20s"
+    """
+    env = {"FLEXAI_API_KEY": "sk-12345"}
+    job = load_job(Path("job.toml"), text=text, env=env, cwd=Path("/work"))
+    settings = settings_of(job, connections=7)
+    assert settings.url(settings.path) == "https://tokens.flex.ai/v1/chat/completions"
+    assert settings.url(settings.models_path) == "https://tokens.flex.ai/v1/models"
+    assert settings.sent_headers() == {"X-Team": "night", "Authorization": "Bearer sk-12345"}
+    assert (settings.timeout_s, settings.connections, settings.keep_alive) == (20, 7, False)
+    assert settings.keep_alive_s == job.profile.keep_alive_s
+    assert "sk-12345" in settings.secrets
+
+
+def test_credentials_are_what_only_opens_doors():
+    settings = ClientSettings(
+        base_url=BASE,
+        api_key="sk-1",
+        headers={"x-team": "id t0ken"},
+        proxy="http://me:p%40ss@proxy:1",
+        secrets=("sk-1", "t0ken", "French", ""),
+    )
+    assert settings.credentials() == ("sk-1", "t0ken", "p%40ss", "p@ss")
+    assert {*settings.all_secrets()} == {"sk-1", "t0ken", "French", "p%40ss", "p@ss", ""}
+
+
+def test_settings_do_not_show_their_secrets():
+    settings = ClientSettings(
+        base_url=BASE, api_key="sk-1", secrets=("sk-1",), headers={"a": "sk-1"}
+    )
+    assert "sk-1" not in repr(settings)

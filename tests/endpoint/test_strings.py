@@ -1,0 +1,52 @@
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vbatch.endpoint.strings import OutsizedJsonError, dump, whole
+
+anything = st.text(st.characters(exclude_categories=()), max_size=10)
+
+
+@pytest.mark.parametrize(
+    ("text", "mended"),
+    [
+        ("plain", "plain"),
+        ("é\U0001f600", "é\U0001f600"),
+        ("a\ud800b", "a\ufffdb"),
+        ("\ud83d\ude00", "\U0001f600"),
+        ("\ude00\ud83d", "\ufffd\ufffd"),
+    ],
+)
+def test_only_surrogates_without_partner_are_replaced(text, mended):
+    assert whole(text) == mended
+
+
+@given(anything)
+def test_any_text_is_utf8_afterwards(text):
+    assert whole(whole(text)) == whole(text).encode().decode()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"a": "\ud800"}, '{"a":"\ufffd"}'),
+        ({"n": 2**70}, f'{{"n":{2**70}}}'),
+        (["é"], '["é"]'),
+    ],
+)
+def test_what_orjson_refuses_is_written_all_the_same(value, text):
+    assert dump(value).decode() == text
+
+
+@given(st.dictionaries(anything, anything | st.integers(), max_size=3))
+def test_whatever_is_written_can_be_read(value):
+    orjson.loads(dump(value))
+
+
+def test_what_is_too_deep_says_so():
+    deep = []
+    for _ in range(5000):
+        deep = [deep]
+    with pytest.raises(OutsizedJsonError):
+        dump(deep)

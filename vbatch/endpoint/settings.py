@@ -1,0 +1,115 @@
+"""How an endpoint is reached: what a client needs to know of a job, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003 - dataclasses resolve their annotations
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from vbatch.errors import JobError
+
+if TYPE_CHECKING:
+    from vbatch.job import Job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSettings:
+    """Where requests go and how: values that a job has checked. Times in seconds.
+
+    ``proxy`` is a URL, or ``env`` for what the environment names. ``connections`` is the most at
+    once; ``keep_alive_s`` how long an idle one is kept; ``timeout_s`` the time of one whole
+    attempt; ``limit_window_s`` what rate-limit headers count over. ``secrets`` are redacted
+    wherever the endpoint's words leave the client.
+    """
+
+    base_url: str
+    path: str = "/chat/completions"
+    models_path: str = "/models"
+    vision_field: str = "any"
+    api_key: str | None = field(default=None, repr=False)
+    auth_header: str = "Authorization"
+    auth_prefix: str = "Bearer "
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    proxy: str | None = None
+    keep_alive: bool = True
+    keep_alive_s: float = 15.0
+    timeout_s: float = 300.0
+    limit_window_s: float = 60.0
+    connections: int = 100
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    connect_s: float = 15.0
+    sock_connect_s: float = 10.0
+    sweep_s: float = 0.25
+    max_response_bytes: int = 16 * 1024 * 1024
+
+    def url(self, path: str) -> str:
+        """Return the address of ``path`` below the base URL."""
+        return self.base_url.rstrip("/") + path
+
+    def sent_headers(self) -> dict[str, str]:
+        """Return the key's header under the job's own, which win."""
+        headers = dict(self.headers)
+        named = {name.lower() for name in headers}
+        if self.api_key is not None and self.auth_header.lower() not in named:
+            headers[self.auth_header] = self.auth_prefix + self.api_key
+        return headers
+
+    def proxy_url(self) -> str | None:
+        """Return the proxy for the base URL; None: straight there.
+
+        Raises JobError for one that does not speak HTTP.
+        """
+        proxy = self._environments() if self.proxy == "env" else self.proxy
+        if proxy is None:
+            return None
+        kind, separator, _ = proxy.partition("://")
+        if not separator:
+            return f"http://{proxy}"
+        if kind not in {"http", "https"}:
+            raise JobError(f"endpoint.proxy: {kind} proxies are not supported, only HTTP ones")
+        return proxy
+
+    def credentials(self) -> tuple[str, ...]:
+        """Return those values that are only sent to be let in."""
+        sent = "\n".join([*self.headers.values(), self.proxy_url() or ""])
+        in_headers = [secret for secret in self.secrets if secret and secret in sent]
+        return tuple(dict.fromkeys([*filter(None, (self.api_key,)), *in_headers, *self._login()]))
+
+    def all_secrets(self) -> tuple[str, ...]:
+        """Return every value that no error may show."""
+        return tuple(dict.fromkeys([*self.secrets, *self.credentials()]))
+
+    def _environments(self) -> str | None:
+        parts = urlsplit(self.base_url)
+        if proxy_bypass(parts.netloc):
+            return None
+        proxies = getproxies()
+        return proxies.get(parts.scheme) or proxies.get("all")
+
+    def _login(self) -> list[str]:
+        password = urlsplit(self.proxy_url() or "").password
+        return [password, unquote(password)] if password else []
+
+
+def settings_of(job: Job, *, connections: int) -> ClientSettings:
+    """Return how ``job`` reaches its endpoint, with at most ``connections`` at once."""
+    profile = job.profile
+    return ClientSettings(
+        base_url=job.base_url,
+        path=profile.request.path,
+        models_path=profile.list_models.path,
+        vision_field=profile.list_models.vision_field,
+        api_key=job.api_key,
+        auth_header=profile.auth_header,
+        auth_prefix=profile.auth_prefix,
+        headers=job.endpoint.headers,
+        proxy=job.endpoint.proxy,
+        keep_alive=job.endpoint.keep_alive,
+        keep_alive_s=profile.keep_alive_s,
+        timeout_s=job.retry.timeout,
+        limit_window_s=profile.limit_window_s,
+        connections=connections,
+        secrets=job.secrets,
+    )

@@ -1,0 +1,154 @@
+"""How a row's end is written down: as a Result or as a Failure. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from vbatch.errors import EndpointError, Fault
+from vbatch.records import (
+    Attempt,
+    BadRow,
+    Completion,
+    Failure,
+    Item,
+    PreparedImage,
+    Result,
+    SentImage,
+    Usage,
+    is_retryable,
+)
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from vbatch.engine.tries import Tries
+    from vbatch.job import Price
+
+Stage = Literal["manifest", "image", "request", "answer"]
+ANSWER_CODES = frozenset({"bad_response", "empty_answer", "response_too_large", "schema_mismatch"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Who asks whom: what stands on every outcome of this invocation."""
+
+    invocation: str
+    job_digest: str
+    run_digest: str
+    """The job digest of the run itself; ``job_digest`` differs in a retry with other settings."""
+    endpoint: str
+    model: str
+    max_ambiguous: int
+    price: Price
+
+    def cost(self, usage: Usage) -> Decimal | None:
+        """What an answer cost in USD: as the endpoint says, else by the job's price, else None."""
+        return self.price.cost(usage) if usage.cost is None else usage.cost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """What earlier invocations tried in vain for a row that has not changed since."""
+
+    attempts: int = 0
+    possibly_billed: int = 0
+    server_errors: int = 0
+    usage: Usage = Usage()
+    first_at: float | None = None
+
+
+def result_of(
+    item: Item,
+    images: tuple[SentImage, ...],
+    completion: Completion,
+    *,
+    origin: Origin,
+    tries: Tries,
+    past: Past,
+    finished_at: float,
+    latency_s: float,
+) -> Result:
+    """The answered row."""
+    return Result(
+        id=item.id,
+        row=item.row,
+        completion=completion,
+        images=tuple(
+            source.ref if source.kind in {"path", "url"} else None for source in item.images
+        ),
+        image_sha256=tuple(
+            image.sha256 if isinstance(image, PreparedImage) else None for image in images
+        ),
+        prompt=item.prompt,
+        endpoint=origin.endpoint,
+        attempts=past.attempts + tries.sent,
+        latency_s=latency_s,
+        started_at=tries.first_at,
+        finished_at=finished_at,
+        row_digest=item.row_digest,
+        job_digest=origin.job_digest,
+        invocation=origin.invocation,
+        passthrough=item.passthrough,
+        extra=item.extra,
+    )
+
+
+def failure_of(
+    row: Item | BadRow,
+    *,
+    code: str,
+    stage: Stage,
+    message: str,
+    error: EndpointError | None,
+    origin: Origin,
+    tries: Tries,
+    past: Past,
+    at: float,
+) -> Failure:
+    """The failed row. What earlier invocations spent on it in vain is counted in."""
+    possibly_billed = past.possibly_billed + tries.ambiguous
+    server_errors = past.server_errors + (code == "server_error")
+    return Failure(
+        id=row.id,
+        row=row.row,
+        code=code,
+        stage=stage,
+        message=message,
+        retryable=is_retryable(
+            code,
+            possibly_billed=possibly_billed,
+            server_errors=server_errors,
+            max_ambiguous=origin.max_ambiguous,
+        ),
+        attempts=past.attempts + tries.sent,
+        possibly_billed=possibly_billed,
+        server_errors=server_errors,
+        usage=past.usage + tries.wasted,
+        http_status=error.status if error else None,
+        provider_code=error.provider_code if error else None,
+        request_id=error.request_id if error else None,
+        response_body=error.body if error else None,
+        first_at=past.first_at or tries.first_at,
+        last_at=at,
+        row_digest=row.row_digest,
+        job_digest=origin.run_digest,
+        invocation=origin.invocation,
+        file=row.file,
+        line=row.line,
+        given=row.given,
+        passthrough=row.passthrough,
+        extra=row.extra,
+    )
+
+
+def attempt_of(error: EndpointError) -> Attempt:
+    """What the journal keeps of a failed attempt."""
+    return Attempt(
+        fault=error.fault, code=error.code, http_status=error.status, usage=error.usage or Usage()
+    )
+
+
+def stage_of(error: EndpointError) -> Stage:
+    """Whether the request or the reading of its answer failed."""
+    return "answer" if error.code in ANSWER_CODES and error.fault is not Fault.STOP else "request"

@@ -1,0 +1,68 @@
+"""What was tried for one row in this invocation, and when to stop trying."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from vbatch.errors import (
+    AmbiguousError,
+    EndpointError,
+    Remedy,
+    TransientError,
+    UnreachedError,
+)
+from vbatch.records import Usage
+
+if TYPE_CHECKING:
+    from vbatch.job import Retry
+
+INTERNAL_ERRORS_PER_ROW = 3
+"""HTTP 500s in a row after which the row, not the endpoint, is taken for the cause."""
+
+_NOT_THE_ROWS_FAULT = frozenset({"rate_limited", "too_many_open_files"})
+
+
+@dataclass(slots=True)
+class Tries:
+    """One row's attempts so far. ``wasted`` is what its failed attempts were reported to cost."""
+
+    first_at: float
+    sent: int = 0
+    counted: int = 0
+    ambiguous: int = 0
+    internal_errors: int = 0
+    wasted: Usage = field(default_factory=Usage)
+    mended: frozenset[Remedy] = frozenset()
+
+    def note(self, error: EndpointError, *, counts: bool) -> None:
+        """Remember how an attempt ended. ``counts`` is False while the whole endpoint is down."""
+        self.wasted += error.usage or Usage()
+        self.internal_errors = self.internal_errors + 1 if error.status == 500 else 0  # noqa: PLR2004 - HTTP
+        if isinstance(error, AmbiguousError):
+            self.ambiguous += 1
+        if counts and not _says_nothing_of_the_row(error):
+            self.counted += 1
+
+    def may_go_on(self, error: EndpointError, retry: Retry) -> bool:
+        """Whether the row is worth another attempt after ``error`` (already noted)."""
+        match error:
+            case TransientError():
+                return _says_nothing_of_the_row(error) or self._refusals_left(retry)
+            case AmbiguousError():
+                return self.ambiguous <= retry.max_ambiguous and self.counted < retry.max_attempts
+        return False
+
+    def mend(self, remedy: Remedy) -> None:
+        """Apply a remedy from the next attempt on; each is tried once."""
+        self.mended |= {remedy}
+
+    def _refusals_left(self, retry: Retry) -> bool:
+        return self.counted < retry.max_attempts and self.internal_errors < INTERNAL_ERRORS_PER_ROW
+
+
+def _says_nothing_of_the_row(error: EndpointError) -> bool:
+    """Whether the network, the endpoint's limits or our own are at fault."""
+    if isinstance(error, TransientError):
+        return isinstance(error, UnreachedError) or error.code in _NOT_THE_ROWS_FAULT
+    return False

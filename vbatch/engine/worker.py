@@ -1,0 +1,375 @@
+"""One row: prepare its images, ask, try again, and say how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
+
+from vbatch.endpoint import tokens, wire
+from vbatch.endpoint.limits import Stopped
+from vbatch.engine.outcomes import attempt_of, failure_of, result_of, stage_of
+from vbatch.engine.tries import Tries
+from vbatch.errors import EndpointError, ImageError, PermanentError, Remedy, TransientError
+from vbatch.records import (
+    Asked,
+    BadRow,
+    Completed,
+    Completion,
+    Event,
+    Failed,
+    Item,
+    Outcome,
+    PreparedImage,
+    RemoteImage,
+    SentImage,
+    Stop,
+    Tried,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from vbatch.clock import Clock
+    from vbatch.endpoint.budget import ByteBudget
+    from vbatch.endpoint.client import Client
+    from vbatch.endpoint.limits import Limiter
+    from vbatch.endpoint.permit import Permit
+    from vbatch.engine.breakers import Breakers
+    from vbatch.engine.feed import Row
+    from vbatch.engine.outcomes import Origin, Past, Stage
+    from vbatch.job import Job
+    from vbatch.source.loader import ImageLoader
+
+Record = Callable[[Event], Awaitable[None]]
+
+FIRST_BACKOFF_S = 1.0
+LONGEST_ROW_WAIT_S = 120.0
+"""An endpoint that asks for more than this waits as a whole, not row by row."""
+SHRUNK = 0.5
+"""What the longer side is multiplied with when the endpoint found the images too large."""
+
+_OTHER_TOKEN_FIELD: dict[wire.TokenField, wire.TokenField] = {
+    "max_tokens": "max_completion_tokens",
+    "max_completion_tokens": "max_tokens",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A row that is worth another try. It holds no image meanwhile."""
+
+    item: Item
+    tries: Tries
+    error: EndpointError
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """One attempt on its way."""
+
+    item: Item
+    tries: Tries
+    images: tuple[SentImage, ...]
+    body: wire.Body
+    permit: Permit
+
+
+@dataclass(slots=True, kw_only=True)
+class Worker:
+    """Answers rows one by one; safe to use from many tasks at once.
+
+    Every event is recorded before ``answer`` or ``again`` returns. Both return None where the run
+    stops first: the row stays to do. ``stop_run`` is called with a reason to stop when one shows.
+    """
+
+    job: Job
+    origin: Origin
+    loader: ImageLoader
+    client: Client
+    limiter: Limiter
+    budget: ByteBudget
+    breakers: Breakers
+    record: Record
+    past: Callable[[str, str], Past]
+    clock: Clock
+    stop_run: Callable[[Stop], None]
+    detail_merged: bool = False
+    """Whether a gateway that takes one detail per request was asked for several."""
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _token_field: wire.TokenField | None = None
+    _refused_side: float = float("inf")
+    _refused_bytes: float = float("inf")
+    _reserved_tokens: int = 0
+
+    async def answer(self, row: Row) -> Outcome | Again | None:
+        """The row's first attempt, without the machinery of retries."""
+        tries = Tries(first_at=self.clock.time())
+        if isinstance(row, BadRow):
+            return await self._fail(row, tries, "bad_row", "manifest", row.message)
+        try:
+            return await self._attempt(row, tries)
+        except EndpointError as error:
+            return Again(row, tries, error)
+        except Stopped as stopped:
+            self.stop_run(stopped.stop)
+            return None
+
+    async def again(self, row: Again) -> Outcome | None:
+        """The row's further attempts, until it is answered, fails, or the run stops."""
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(lambda error: isinstance(error, EndpointError)),
+            wait=self._wait_after,
+            sleep=self._nap,
+            reraise=True,
+        )
+        try:
+            await self._nap(self._wait_s(row.error, row.tries))
+            return await retrying(self._attempt, row.item, row.tries)
+        except Stopped as stopped:
+            self.stop_run(stopped.stop)
+            return None
+
+    def stop(self, stop: Stop) -> None:
+        """Send nothing more; what waits gives up its turn."""
+        self._stopping.set()
+        self.limiter.stop(stop)
+
+    async def _attempt(self, item: Item, tries: Tries) -> Outcome:
+        """One attempt. Raises the EndpointError when the row is to be tried again."""
+        try:
+            async with self._prepared(item, tries) as images:
+                return await self._send(item, tries, images)
+        except ImageError as error:
+            code = "image_unreachable" if Remedy.INLINE in tries.mended else error.code
+            return await self._fail(item, tries, code, "image", error.message)
+
+    @asynccontextmanager
+    async def _prepared(self, item: Item, tries: Tries) -> AsyncIterator[tuple[SentImage, ...]]:
+        """The row's images, their bytes counted against the budget while they are held."""
+        inline = Remedy.INLINE in tries.mended
+        async with self.budget.hold(self.loader.size_hint(item.images)):
+            images = await self.loader.load(item.images, inline=inline, shrink=_shrink(tries))
+            if self._was_refused_before(images):
+                images = await self.loader.load(item.images, inline=inline, shrink=SHRUNK)
+            yield images
+
+    async def _send(self, item: Item, tries: Tries, images: tuple[SentImage, ...]) -> Outcome:
+        question = wire.question(self.job, item)
+        body = wire.build(question, item, images, self.job.profile, token_field=self._token_field)
+        self.detail_merged |= body.detail_merged
+        estimate = tokens.estimate(question, images)
+        async with await self.limiter.acquire(estimate) as permit:
+            self._check_budget(estimate)
+            self._reserved_tokens += estimate
+            try:
+                return await self._exchange(_Asking(item, tries, images, body, permit))
+            finally:
+                self._reserved_tokens -= estimate
+
+    async def _exchange(self, asking: _Asking) -> Outcome:
+        """Send, and record how it ended before anyone hears of it."""
+        asking.tries.sent += 1
+        await self.record(self._asked(asking))
+        started = self.clock.monotonic()
+        try:
+            answer = await self.client.ask(asking.body, tag=asking.item.id)
+        except EndpointError as error:
+            return await self._refused(asking, error, self.clock.monotonic() - started)
+        result = result_of(
+            asking.item,
+            asking.images,
+            self._priced(answer.completion),
+            origin=self.origin,
+            tries=asking.tries,
+            past=self.past(asking.item.id, asking.item.row_digest),
+            finished_at=self.clock.time(),
+            latency_s=answer.latency_s,
+        )
+        await self.record(Completed(result=result, model=asking.body.model))
+        self.limiter.learn(answer.limits)
+        asking.permit.answered(result.completion.usage.total_tokens)
+        self._watch(self.breakers.row_ended(result))
+        return result
+
+    async def _refused(self, asking: _Asking, error: EndpointError, elapsed_s: float) -> Outcome:
+        """Record a failed attempt. Raises ``error`` where the row goes on, else the row fails."""
+        item, tries = asking.item, asking.tries
+        tries.note(error, counts=self._tell_limiter(asking, error))
+        stop = self.breakers.attempt_failed(error, elapsed_s)
+        if stop is not None:
+            await self.record(self._tried(asking, error))
+            self.stop_run(stop)
+            raise Stopped(stop) from error
+        if self._goes_on(asking, error):
+            await self.record(self._tried(asking, error))
+            raise error
+        return await self._fail(item, tries, error.code, stage_of(error), error.message, error)
+
+    async def _fail(
+        self,
+        row: Row,
+        tries: Tries,
+        code: str,
+        stage: Stage,
+        message: str,
+        error: EndpointError | None = None,
+    ) -> Outcome:
+        failure = failure_of(
+            row,
+            code=code,
+            stage=stage,
+            message=message,
+            error=error,
+            origin=self.origin,
+            tries=tries,
+            past=self.past(row.id, row.row_digest),
+            at=self.clock.time(),
+        )
+        await self.record(
+            Failed(
+                failure=failure,
+                model=_model_of(row, self.origin.model),
+                endpoint=self.origin.endpoint,
+                attempt=attempt_of(error) if error else None,
+            )
+        )
+        self._watch(self.breakers.row_ended(failure))
+        return failure
+
+    def _goes_on(self, asking: _Asking, error: EndpointError) -> bool:
+        if isinstance(error, PermanentError) and error.remedy is not None:
+            return self._mend(asking, error.remedy)
+        return asking.tries.may_go_on(error, self.job.retry)
+
+    def _mend(self, asking: _Asking, remedy: Remedy) -> bool:
+        """Change what the endpoint refused, once per row, and remember it for the run."""
+        if remedy in asking.tries.mended:
+            return False
+        match remedy:
+            case Remedy.INLINE:
+                if self.job.images.send != "auto" or not _has(asking.images, RemoteImage):
+                    return False
+            case Remedy.SHRINK:
+                if not _has(asking.images, PreparedImage):
+                    return False
+                self._refused_side = min(self._refused_side, _longest_side(asking.images))
+                self._refused_bytes = min(self._refused_bytes, asking.body.image_bytes)
+            case Remedy.TOKEN_FIELD:
+                self._token_field = _OTHER_TOKEN_FIELD[asking.body.token_field]
+        asking.tries.mend(remedy)
+        return True
+
+    def _was_refused_before(self, images: tuple[SentImage, ...]) -> bool:
+        size = sum(len(image.data) for image in images if isinstance(image, PreparedImage))
+        return size >= self._refused_bytes or _longest_side(images) >= self._refused_side
+
+    def _tell_limiter(self, asking: _Asking, error: EndpointError) -> bool:
+        """Pass on what an attempt says of the whole endpoint; whether it counts for the row."""
+        match error:
+            case TransientError(code="too_many_open_files"):
+                self.limiter.set_max_in_flight(self.limiter.state.in_flight // 2)
+                asking.permit.close()
+                return False
+            case PermanentError():
+                asking.permit.refused()
+                return True
+            case TransientError() if _waits_as_a_whole(error):
+                asking.permit.throttled(asking.item.id, error.message, error.retry_after_s)
+                return False
+        return asking.permit.trouble(asking.item.id, error.message)
+
+    def _check_budget(self, estimate: int) -> None:
+        stop = self.breakers.may_spend(self._reserved_tokens + estimate)
+        if stop is not None:
+            self.stop_run(stop)
+            raise Stopped(stop)
+
+    def _watch(self, stop: Stop | None) -> None:
+        if stop is not None:
+            self.stop_run(stop)
+
+    def _priced(self, completion: Completion) -> Completion:
+        usage = completion.usage
+        return replace(completion, usage=replace(usage, cost=self.origin.cost(usage)))
+
+    def _asked(self, asking: _Asking) -> Asked:
+        return Asked(
+            id=asking.item.id,
+            row_digest=asking.item.row_digest,
+            invocation=self.origin.invocation,
+            at=self.clock.time(),
+            attempt=asking.tries.sent,
+            model=asking.body.model,
+            endpoint=self.origin.endpoint,
+            images=len(asking.images),
+            image_bytes=asking.body.image_bytes,
+        )
+
+    def _tried(self, asking: _Asking, error: EndpointError) -> Tried:
+        return Tried(
+            id=asking.item.id,
+            invocation=self.origin.invocation,
+            at=self.clock.time(),
+            model=asking.body.model,
+            endpoint=self.origin.endpoint,
+            attempt=attempt_of(error),
+        )
+
+    def _wait_after(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        tries: Tries = state.args[1]
+        return self._wait_s(error, tries) if isinstance(error, EndpointError) else 0.0
+
+    def _wait_s(self, error: EndpointError, tries: Tries) -> float:
+        """Seconds until this row's next attempt; the endpoint's own waits are the limiter's."""
+        if isinstance(error, PermanentError) or _waits_as_a_whole(error):
+            return 0.0
+        if error.retry_after_s is not None and isinstance(error, TransientError):
+            return error.retry_after_s * (1 + 0.1 * self.clock.random())
+        backoff = min(self.job.retry.max_wait, FIRST_BACKOFF_S * 2.0 ** max(tries.sent - 1, 0))
+        return backoff * (0.5 + 0.5 * self.clock.random())
+
+    async def _nap(self, seconds: float) -> None:
+        """Sleep, unless the run stops first."""
+        if seconds > 0 and not self._stopping.is_set():
+            naps = [
+                asyncio.ensure_future(self.clock.sleep(seconds)),
+                asyncio.ensure_future(self._stopping.wait()),
+            ]
+            try:
+                await asyncio.wait(naps, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for nap in naps:
+                    nap.cancel()
+        if self._stopping.is_set():
+            await self.limiter.acquire()
+
+
+def _waits_as_a_whole(error: EndpointError) -> bool:
+    """Whether the endpoint, not this row, has to wait."""
+    if not isinstance(error, TransientError):
+        return False
+    return error.throttled or (error.retry_after_s or 0) > LONGEST_ROW_WAIT_S
+
+
+def _has(images: tuple[SentImage, ...], kind: type) -> bool:
+    return any(isinstance(image, kind) for image in images)
+
+
+def _longest_side(images: tuple[SentImage, ...]) -> int:
+    sides = (max(image.width, image.height) for image in images if isinstance(image, PreparedImage))
+    return max(sides, default=0)
+
+
+def _model_of(row: Row, model: str) -> str:
+    asked = row.params.get("model") if isinstance(row, Item) else None
+    return asked if isinstance(asked, str) else model
+
+
+def _shrink(tries: Tries) -> float:
+    return SHRUNK if Remedy.SHRINK in tries.mended else 1.0
