@@ -20,7 +20,8 @@ $(READY): requirements-dev.txt pyproject.toml
 	@touch $(READY)
 
 demo: $(READY) ## caption the sample pictures with the built-in endpoint and show the answers
-	@$(BIN)/python jobs/demo.py
+	@$(BIN)/vbatch run jobs/sample.toml
+	@$(BIN)/python jobs/show.py runs/sample
 
 test: $(READY) ## run every test, with branch coverage
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term --cov-fail-under=95 -q

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 - dataclasses resolve their annotations
 from dataclasses import dataclass, field, fields
-from decimal import Decimal
+from decimal import Decimal  # noqa: TC003
 from typing import Any, Literal
 
 from vbatch.errors import RETRYABLE_CODES, Exit, Fault
@@ -95,7 +95,7 @@ class ImageLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedImage:
-    """Bytes as they will be sent. ``media_type`` is ``image/jpeg`` and the like; sizes in pixels."""
+    """Bytes as they will be sent. ``media_type`` is ``image/jpeg`` or the like; sizes in pixels."""
 
     data: bytes = field(repr=False)
     media_type: str
@@ -262,7 +262,7 @@ class Completed:
 
     result: Result
     model: str
-    """As asked for: usage is counted by it. The answer's own name is ``result.completion.model``."""
+    """As asked for: usage is counted by it. The answer's own is ``result.completion.model``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,7 +55,7 @@ class _Verbs(click.Group):
 @click.group(
     cls=_Verbs,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Example: vbatch init captions && vbatch check captions.toml && vbatch run captions.toml",
+    epilog="Example: vbatch init captions && vbatch run captions.toml",
 )
 @click.version_option(__version__, prog_name="vbatch")
 def cli() -> None:

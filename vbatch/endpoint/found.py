@@ -26,6 +26,8 @@ _CALM_REQUESTS = 80
 """The same in requests: where they are few, a refusal weighs more."""
 _SEARCH_S = 6.0
 """``_CALM_S`` after the very first refusal, when little is known."""
+_FAR = 0.6
+"""A rate below this share of the one believed in is far below it."""
 
 
 class FoundRate:
@@ -40,6 +42,7 @@ class FoundRate:
     __slots__ = (
         "_base",
         "_before",
+        "_believed",
         "_calm_s",
         "_free_at",
         "_kept",
@@ -61,6 +64,7 @@ class FoundRate:
         self._calm_s = _SEARCH_S
         self._before: list[tuple[float, int]] = []
         self._refused = math.inf
+        self._believed = math.inf
 
     def ready_at(self) -> float:
         """The moment from which the next request may go."""
@@ -94,6 +98,20 @@ class FoundRate:
         if slot.opened > self._free_at:
             self._cut(slot.opened)
 
+    def believe(self) -> None:
+        """The refusals are surely a limit's: the rate of now is the measure of what follows."""
+        self._believed = self._base
+
+    def is_far_below(self, now: float) -> bool:
+        """Whether the rate has gone down so much that it must have helped, if it can."""
+        return self.rate(now) < _FAR * self._believed
+
+    def let_go(self) -> None:
+        """No pace any more: the refusals had nothing to do with the rate."""
+        self.known = False
+        self._kept = self._base = self._refused = self._believed = math.inf
+        self._calm_s = _SEARCH_S
+
     def _cut(self, free_at: float) -> None:
         self._free_at = free_at
         taken = max(max(n, 1) / max(free_at - start, _SHORTEST_S) for start, n in self._before)
@@ -101,8 +119,9 @@ class FoundRate:
             self._kept = _KEPT * min(self._refused, 1.5 * taken)
             self._base = min(max(taken, self._kept / 2), self._kept)
             self._calm_s = max(_CALM_S, _CALM_REQUESTS / self._kept)
+            self._believed = max(self._believed, self._kept)
         elif self._before[-1][1] >= _ENOUGH:
-            self._kept = self._base = taken
+            self._kept = self._base = self._believed = taken
             self.known = True
 
     def rate(self, now: float) -> float:

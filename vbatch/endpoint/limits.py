@@ -23,13 +23,13 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from vbatch.endpoint.found import FoundRate
+from vbatch.endpoint.brake import Brake
 from vbatch.endpoint.line import Line
 from vbatch.endpoint.minute import PerMinute
 from vbatch.endpoint.outage import Outage
 from vbatch.endpoint.permit import Permit
 from vbatch.endpoint.spoken import asked_too_long, silent_too_long, span, time_of_day
-from vbatch.endpoint.waiting import LONGEST_PAUSE_S, LONGEST_WAIT_S, Pause
+from vbatch.endpoint.waiting import LONGEST_PAUSE_S, Pause
 from vbatch.endpoint.window import Window
 from vbatch.errors import VbatchError
 
@@ -97,13 +97,12 @@ class Limiter:
         self._tokens = _per_minute(tokens_per_minute, _tokens_per)
         self._learns_requests = requests_per_minute is None
         self._learns_tokens = tokens_per_minute is None
-        self._found = FoundRate()
         self._window = Window(max_in_flight, slow_start=slow_start)
+        self._brake = Brake(self._window)
         self._pause = Pause(max_wait_s)
         self._outage = Outage(max_outage_s)
         self._in_flight = 0
         self._serial = 0
-        self._episode: int | None = None
         self._line = Line[Permit](clock, self)
         self.stopped: Stop | None = None
         """Why nothing is sent any more, once that is so."""
@@ -180,6 +179,7 @@ class Limiter:
     ) -> None:
         """See ``Permit.throttled``."""
         self._end(permit, 0)
+        self._brake.log.refused(permit.serial, retry_after_s or 0.0)
         now = self._clock.monotonic()
         if retry_after_s is None or not 0 < retry_after_s < math.inf:
             self._backs_off(permit, now, row_id, reason)
@@ -196,6 +196,7 @@ class Limiter:
     def trouble(self, permit: Permit, row_id: str, reason: str) -> bool:
         """See ``Permit.trouble``."""
         self._end(permit, None)
+        self._brake.log.nothing(permit.serial)
         now = self._clock.monotonic()
         self._fault(permit, now, row_id, reason)
         self._give_up_or_go_on(now)
@@ -204,10 +205,11 @@ class Limiter:
     def unsent(self, permit: Permit) -> None:
         """See ``Permit.close``."""
         self._end(permit, 0)
+        self._brake.log.nothing(permit.serial)
         if self._requests is not None and permit.request_slot is not None:
             self._requests.settle(permit.request_slot, taken=1, used=0)
         if permit.found_slot is not None:
-            self._found.not_taken(permit.found_slot)
+            self._brake.found.not_taken(permit.found_slot)
         if self._outage.probe == permit.serial:
             self._outage.probe = None
         self._line.move()
@@ -225,10 +227,9 @@ class Limiter:
             self._window.restart()
         self._outage.answered()
         self._pause.answered(permit.serial)
-        if self._episode is not None and permit.serial >= self._episode:
-            self._episode = None
-            if permit.found_slot is not None:
-                self._found.free_again(permit.found_slot)
+        self._brake.log.answered(permit.serial)
+        if permit.found_slot is not None:
+            self._brake.answered(permit.serial, permit.found_slot)
 
     def _reachable(self) -> None:
         if self._outage.down:
@@ -239,7 +240,11 @@ class Limiter:
         self._fault(permit, now, row_id, reason)
         if not self._outage.down:
             self._pause.back_off(
-                now, self._clock.random(), serial=permit.serial, next_serial=self._serial
+                now,
+                self._clock.random(),
+                serial=permit.serial,
+                next_serial=self._serial,
+                lone=self._brake.log.is_lone(),
             )
 
     def _fault(self, permit: Permit, now: float, row_id: str, reason: str) -> None:
@@ -248,18 +253,14 @@ class Limiter:
             self._outage.probe_failed(now)
 
     def _step_back(self, permit: Permit, now: float) -> None:
-        """Send less, once for all the refusals of requests that were on their way together."""
-        if permit.found_slot is None:
-            return
-        self._found.not_taken(permit.found_slot)
-        if self._episode is not None:
-            return
-        self._episode = self._serial
-        self._window.shrink()
-        wait_s = max(self._pause.until - now, 0.0)
-        if wait_s <= 1.1 * LONGEST_WAIT_S:
-            later = self._serial - permit.serial - 1
-            self._found.refused(now, wait_s, permit.found_slot, later)
+        if permit.found_slot is not None:
+            self._brake.refused(
+                now,
+                max(self._pause.until - now, 0.0),
+                serial=permit.serial,
+                slot=permit.found_slot,
+                following=self._serial,
+            )
 
     def _give_up_or_go_on(self, now: float) -> None:
         if self._outage.too_long(now):
@@ -277,6 +278,7 @@ class Limiter:
         """See ``line.Gate``."""
         permit = Permit(self, self._serial, want, probe=self._outage.down)
         self._serial += 1
+        self._brake.log.sent()
         self._in_flight += 1
         self._window.sent(self._in_flight)
         if permit.probe:
@@ -286,7 +288,7 @@ class Limiter:
         if self._tokens is not None:
             permit.token_slot = self._tokens.take(now, want)
         if self._learns_requests:
-            permit.found_slot = self._found.sent(now)
+            permit.found_slot = self._brake.found.sent(now)
         return permit
 
     def turned_back(self, leave: Permit) -> None:
@@ -302,8 +304,8 @@ class Limiter:
             gates.append((math.inf, _IN_FLIGHT))
         if self._requests is not None:
             gates.append((self._requests.ready_at(now, 1), _REQUESTS))
-        if self._found.known:
-            gates.append((self._found.ready_at(), _REQUESTS))
+        if self._brake.found.known:
+            gates.append((self._brake.found.ready_at(), _REQUESTS))
         if self._tokens is not None:
             gates.append((self._tokens.ready_at(now, tokens), _TOKENS))
         return max(gates, key=itemgetter(0)) if len(gates) > 1 else gates[0]

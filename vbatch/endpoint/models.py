@@ -31,7 +31,7 @@ def read_models(document: JsonValue, *, vision_field: str = "any") -> list[Model
     names = _VISION_FIELDS if vision_field == "any" else (vision_field,)
     if isinstance(document, Mapping):
         wrapped = (document.get(name) for name in ("data", "models"))
-        inner = next((one for one in wrapped if one is not None), [])
+        inner: JsonValue = next((one for one in wrapped if one is not None), [])
         return read_models(inner, vision_field=vision_field)
     if not isinstance(document, list):
         return []

@@ -11,6 +11,8 @@ LONGEST_PAUSE_S = 900.0
 
 _JITTER = 0.03
 _FIRST_BACKOFF_S = 1.0
+_LONE_S = 0.1
+"""Our own wait after a refusal among many answers."""
 
 
 class Pause:
@@ -18,10 +20,20 @@ class Pause:
 
     Waits that the endpoint asks for are honoured plus up to 3 %; without a time the wait is our
     own: a second, doubled with each refusal of a request sent after the last wait, up to
-    ``max_backoff_s``, back to a second with an answer to such a request. ``chance`` is in [0, 1).
+    ``max_backoff_s``, back to a second with an answer to such a request; a tenth of a second if
+    the refusal stands alone among answers. ``chance`` is in [0, 1).
     """
 
-    __slots__ = ("_backed_off", "_first_s", "_free_until", "_max_s", "_step_s", "asked", "until")
+    __slots__ = (
+        "_backed_off",
+        "_briefly",
+        "_first_s",
+        "_free_until",
+        "_max_s",
+        "_step_s",
+        "asked",
+        "until",
+    )
 
     def __init__(self, max_backoff_s: float) -> None:
         self.until = -math.inf
@@ -30,6 +42,7 @@ class Pause:
         self._max_s = max_backoff_s
         self._first_s = self._step_s = min(_FIRST_BACKOFF_S, max_backoff_s)
         self._backed_off = 0
+        self._briefly = False
         self._free_until = -math.inf
 
     def ask(self, now: float, seconds: float, chance: float) -> None:
@@ -38,12 +51,17 @@ class Pause:
         if seconds > LONGEST_WAIT_S:
             self._free_until = self.until
 
-    def back_off(self, now: float, chance: float, *, serial: int, next_serial: int) -> None:
-        """The endpoint refused request ``serial`` and named no time."""
-        if serial < self._backed_off:
+    def back_off(
+        self, now: float, chance: float, *, serial: int, next_serial: int, lone: bool
+    ) -> None:
+        """The endpoint refused request ``serial`` and named no time; ``lone``: others it took."""
+        if serial < self._backed_off and (lone or not self._briefly):
             return
-        self._extend(now + self._step_s * (1 + _JITTER * chance), asked=False)
-        self._step_s = min(2 * self._step_s, self._max_s)
+        seconds = min(_LONE_S, self._max_s) if lone else self._step_s
+        self._extend(now + seconds * (1 + _JITTER * chance), asked=False)
+        if not lone:
+            self._step_s = min(2 * self._step_s, self._max_s)
+        self._briefly = lone
         self._backed_off = next_serial
 
     def answered(self, serial: int) -> None:

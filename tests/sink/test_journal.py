@@ -1,0 +1,272 @@
+"""What is appended is read back; what is torn is found; a failing disk loses nothing asked."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from tests.sink.disks import Failing, Quick
+from tests.sink.rows import Still
+from vbatch.errors import Corrupt, Mismatch, StorageFull
+from vbatch.sink import segments
+from vbatch.sink.journal import Journal, Rolling
+from vbatch.sink.layout import Layout
+from vbatch.sink.storage import make_folder
+
+
+@pytest.fixture
+def layout(tmp_path):
+    layout = Layout(root=tmp_path)
+    make_folder(Quick(), layout.journal)
+    return layout
+
+
+def journal(layout, storage=None, number=1) -> Journal:
+    return Journal(layout, number=number, boot="b", clock=Still(), storage=storage or Quick())
+
+
+def entries(layout, number, end=None) -> list:
+    return [e for some, _ in segments.read_entries(layout.segment(number), end) for e in some]
+
+
+def body(*numbers) -> bytes:
+    return b"[%b]" % b",".join(b"[%d]" % n for n in numbers)
+
+
+def test_what_is_appended_is_read_back_in_order(layout):
+    writing = journal(layout)
+    writing.append([body(1, 2), body(3)])
+    writing.append([body(4)])
+    closed = writing.seal()
+
+    assert closed.number == 1
+    assert entries(layout, 1, closed.end) == [[1], [2], [3], [4]]
+    header = segments.read_header(layout.segment(1))
+    assert (header.segment, header.boot, header.follows, header.at) == (1, "b", None, Still().now)
+
+
+def test_a_long_segment_is_due_by_outcomes_or_by_size(layout):
+    writing = journal(layout)
+    assert not writing.due(Rolling(outcomes=2, size_bytes=10_000))
+
+    writing.append([body(1)], outcomes=2)
+
+    assert writing.due(Rolling(outcomes=2, size_bytes=10_000))
+    assert writing.due(Rolling(outcomes=3, size_bytes=20))
+
+
+def test_rolling_closes_one_segment_and_says_in_the_next_where_it_ended(layout):
+    writing = journal(layout)
+    writing.append([body(1)], outcomes=1)
+    closed = writing.roll()
+    writing.append([body(2)])
+    writing.seal()
+
+    assert not writing.due(Rolling(outcomes=1, size_bytes=10_000))
+    assert segments.read_header(layout.segment(2)).follows == closed.end
+    assert (entries(layout, 1, closed.end), entries(layout, 2)) == ([[1]], [[2]])
+
+
+def test_a_sync_is_marked_by_the_next_write(layout):
+    writing = journal(layout)
+    writing.append([body(1)])
+    writing.sync()
+    synced = layout.segment(1).stat().st_size
+    writing.sync()
+    writing.append([body(2)])
+
+    assert b'{"synced":%d}' % synced in layout.segment(1).read_bytes()
+    assert entries(layout, 1) == [[1], [2]]
+
+
+@pytest.mark.parametrize("place", range(0, 400, 7))
+def test_a_changed_byte_is_found_wherever_it_is(layout, place):
+    writing = journal(layout)
+    for number in range(20):
+        writing.append([body(number)])
+    writing.seal()
+    path = layout.segment(1)
+    data = bytearray(path.read_bytes())
+    data[place] ^= 0x21
+    path.write_bytes(data)
+
+    with pytest.raises(Corrupt, match=rf"{path}, offset \d+"):
+        entries(layout, 1)
+
+
+def test_a_line_that_moved_is_no_good_line(layout):
+    writing = journal(layout)
+    writing.append([body(1)])
+    writing.append([body(2)])
+    path = layout.segment(1)
+    first, second, third = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first + third + second)
+
+    with pytest.raises(Corrupt):
+        entries(layout, 1)
+
+
+def test_a_segment_that_lost_its_end_is_corrupt(layout):
+    writing = journal(layout)
+    writing.append([body(1)])
+    closed = writing.seal()
+    with layout.segment(1).open("ab") as file:
+        file.truncate(segments.read_header(layout.segment(1)).size)
+
+    with pytest.raises(Corrupt, match="ended at"):
+        entries(layout, 1, closed.end)
+
+
+def test_a_newer_segment_is_refused(layout, monkeypatch):
+    monkeypatch.setattr(segments, "FORMAT_VERSION", 2)
+    journal(layout)
+    monkeypatch.undo()
+
+    with pytest.raises(Mismatch, match="newer"):
+        entries(layout, 1)
+
+
+def test_damage_tells_a_torn_tail_from_a_hole(layout):
+    writing = journal(layout)
+    path = layout.segment(1)
+    assert segments.find_damage(path) is None
+    start = path.stat().st_size
+    writing.append([body(1)])
+    whole = path.stat().st_size
+    writing.sync()
+    writing.append([body(2)])
+    data = path.read_bytes()
+
+    path.write_bytes(data[:-3])
+    tail = segments.find_damage(path)
+    path.write_bytes(data[:start] + bytes(whole - start) + data[whole:])
+    hole = segments.find_damage(path)
+
+    assert tail is not None
+    assert (tail.good_after, tail.synced) == (False, whole)
+    assert (hole.offset, hole.good_after, hole.synced) == (start, True, whole)
+
+
+def test_a_full_disk_leaves_no_torn_record_and_the_reserve_takes_the_rest(layout):
+    full = False
+    disk = Failing(lambda what, path: full and what == "write" and path == layout.segment(1))
+    writing = journal(layout, disk)
+    writing.append([body(1)])
+    whole = layout.segment(1).read_bytes()
+    full, disk._short = True, 5
+
+    with pytest.raises(StorageFull, match="No space left"):
+        writing.append([body(2)])
+    assert layout.segment(1).read_bytes() == whole
+
+    closed = writing.fall_back()
+    writing.append([body(2)])
+    writing.seal()
+    assert not layout.reserve.exists()
+    assert (entries(layout, 1, closed.end), entries(layout, 2)) == ([[1]], [[2]])
+
+
+def test_after_a_failed_sync_no_second_one_is_trusted_and_all_is_written_again(layout):
+    broken = False
+    disk = Failing(
+        lambda what, path: broken and (what, path) == ("sync", layout.segment(1)), errno.EIO
+    )
+    writing = journal(layout, disk)
+    writing.append([body(1)])
+    writing.sync()
+    writing.append([body(2)])
+    broken = True
+    with pytest.raises(StorageFull, match="Input/output error"):
+        writing.sync()
+    broken = False
+
+    for attempt in (writing.sync, writing.seal, writing.roll, lambda: writing.append([body(3)])):
+        with pytest.raises(StorageFull):
+            attempt()
+    closed = writing.fall_back()
+    writing.append([body(3)])
+    writing.seal()
+
+    assert entries(layout, 1, closed.end) == [[1]]
+    assert entries(layout, 2) == [[2], [3]]
+
+
+def test_a_segment_does_not_grow_once_its_successor_may_say_where_it_ends(layout):
+    broken = False
+    disk = Failing(lambda what, path: broken and what == "rename")
+    writing = journal(layout, disk)
+    writing.append([body(1)])
+    broken = True
+    with pytest.raises(StorageFull):
+        writing.roll()
+    broken = False
+
+    with pytest.raises(StorageFull):
+        writing.append([body(2)])
+    closed = writing.fall_back()
+    writing.append([body(2)])
+    assert (entries(layout, 1, closed.end), entries(layout, 2)) == ([[1]], [[2]])
+
+
+def test_a_disk_that_copies_on_write_gets_the_reserves_room_back(layout):
+    class Copying(Quick):
+        """Nothing can be written until somebody frees room by cutting a file."""
+
+        full = False
+
+        def reserve(self, path, size):
+            path.write_bytes(bytes(4096))
+            return 4096
+
+        def write(self, fd, data, at):
+            if self.full:
+                raise OSError(errno.ENOSPC, "full")
+            return super().write(fd, data, at)
+
+        def cut(self, fd, size):
+            self.full = False
+            super().cut(fd, size)
+
+    disk = Copying()
+    writing = journal(layout, disk)
+    disk.full = True
+    closed = writing.fall_back()
+    disk.full = True
+    with pytest.raises(StorageFull):
+        writing.append([body(1)])
+    assert entries(layout, 1, closed.end) == []
+    assert layout.segment(2).stat().st_size < 4096, "the room is free, nobody holds it"
+
+    other = Layout(root=layout.root / "other")
+    make_folder(disk, other.journal)
+    disk.full = False
+    writing = journal(other, disk)
+    writing.fall_back()
+    disk.full = True
+    writing.append([body(1)])
+    writing.seal()
+    assert entries(other, 2) == [[1]]
+
+
+def test_without_a_reserve_there_is_nothing_to_fall_back_to(layout):
+    writing = journal(layout)
+    writing.fall_back()
+
+    with pytest.raises(StorageFull, match="reserve"):
+        writing.fall_back()
+
+
+def test_a_journal_that_cannot_begin_says_so(layout):
+    with pytest.raises(StorageFull, match="reserve"):
+        journal(layout, Failing(lambda what, path: path == layout.reserve and what == "create"))
+    with pytest.raises(StorageFull, match="000001"):
+        journal(layout, Failing(lambda what, _: what == "sync"))
+
+
+def test_an_abandoned_journal_keeps_what_was_appended(layout):
+    writing = journal(layout)
+    writing.append([body(1)])
+    writing.abandon()
+
+    assert entries(layout, 1) == [[1]]

@@ -1,0 +1,115 @@
+"""How far and how fast: budgets, time limits, the endpoint's own limits."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+import vbatch
+from vbatch.records import Result
+from vbatch.server import parse_faults
+
+
+def test_a_token_budget_stops_the_run_and_the_rest_stays_to_do(endpoint, workshop):
+    server = endpoint(dialect="openai")
+    workshop.rows(50)
+    job = workshop.job(server.base_url, request={"max_tokens": 100})
+
+    summary = vbatch.run(job, overrides=["limits.max_tokens_total=3000"])
+
+    assert summary.exit_code == 4
+    assert "max_tokens_total" in summary.line()
+    assert 0 < server.sums["total_tokens"] <= 3000
+    assert summary.left == 50 - summary.answered > 0
+    assert vbatch.run(job).total_answered == 50
+
+
+def test_a_time_limit_stops_the_run_to_go_on_later(endpoint, workshop):
+    server = endpoint(dialect="openai", latency_s=0.05)
+    workshop.rows(1_000)
+    job = workshop.job(server.base_url, limits={"max_duration": "1s", "max_in_flight": 2})
+
+    summary = vbatch.run(job)
+
+    assert summary.exit_code == 5
+    assert "max_duration" in summary.line()
+    assert summary.answered == server.sums["answered"] < 1_000
+
+
+def test_what_the_endpoint_throttles_is_waited_for_and_costs_no_attempt(endpoint, workshop):
+    server = endpoint(dialect="openai", faults=parse_faults("429:0.4"), retry_after="0.01")
+    workshop.rows(60)
+    job = workshop.job(server.base_url, retry={"max_attempts": 1})
+
+    summary = vbatch.run(job)
+
+    assert (summary.exit_code, summary.answered) == (0, 60)
+    (usage,) = vbatch.open_run(workshop.folder / "run").usage().to_pylist()
+    assert usage["throttled"] == server.sums["by_status"]["429"] > 0
+
+
+def test_being_told_to_come_back_tomorrow_stops_the_run(endpoint, workshop):
+    server = endpoint(dialect="openai", faults=parse_faults("429:1"), retry_after="86400")
+    workshop.rows(20)
+
+    summary = vbatch.run(workshop.job(server.base_url))
+
+    assert summary.exit_code == 5
+    assert server.sums["requests"] <= 4
+
+
+def test_never_more_in_flight_than_asked_for(endpoint, workshop):
+    server = endpoint(dialect="openai", latency_s=0.02)
+    workshop.rows(100)
+
+    vbatch.run(workshop.job(server.base_url, limits={"max_in_flight": 7}))
+
+    assert server.sums["peak_in_flight"] <= 7
+
+
+def test_a_price_makes_costs(endpoint, workshop):
+    server = endpoint(dialect="openai")
+    workshop.rows(3)
+    job = workshop.job(server.base_url, price={"input": 2.5, "output": 10})
+
+    summary = vbatch.run(job)
+
+    sums = server.sums
+    expected = (2.5 * sums["prompt_tokens"] + 10 * sums["completion_tokens"]) / 1e6
+    assert float(summary.cost) == pytest.approx(expected)
+    costs = vbatch.open_run(workshop.folder / "run").results()["cost"].to_pylist()
+    assert sum(costs) == pytest.approx(expected)
+
+
+def test_a_row_that_may_have_been_billed_is_sent_again_only_so_often(endpoint, workshop):
+    server = endpoint(dialect="openai", faults=parse_faults("reset@2,reset@3,reset@4"))
+    workshop.rows(2)
+    job = workshop.job(server.base_url, limits={"max_in_flight": 1})
+
+    summary = vbatch.run(job)
+
+    assert (summary.exit_code, summary.answered, summary.failed) == (3, 1, 1)
+    (row,) = vbatch.open_run(workshop.folder / "run").failures().to_pylist()
+    assert (row["code"], row["possibly_billed"], row["retryable"]) == ("connection", 3, True)
+    assert vbatch.run(job).exit_code == 0, "a later run asks it again by itself"
+
+
+async def test_outcomes_can_be_streamed_and_left_early(endpoint, workshop):
+    server = endpoint(dialect="openai", latency_s=0.01)
+    workshop.rows(500)
+    job = workshop.job(server.base_url)
+
+    async with contextlib.aclosing(vbatch.stream(job)) as outcomes:
+        async for outcome in outcomes:
+            assert isinstance(outcome, Result)
+            break
+
+    kept = vbatch.open_run(workshop.folder / "run").results().num_rows
+    assert kept == server.sums["answered"] < 500
+
+
+async def test_run_works_inside_a_running_loop_as_in_a_notebook(endpoint, workshop):
+    server = endpoint(dialect="openai")
+    workshop.rows(2)
+    assert vbatch.run(workshop.job(server.base_url)).answered == 2

@@ -1,0 +1,164 @@
+"""The same command again: what is answered stays, what is new is asked, what changed is said."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow.compute as pc
+import pytest
+
+import vbatch
+from vbatch.errors import Mismatch
+
+
+def tables(workshop):
+    return vbatch.open_run(workshop.folder / "run")
+
+
+def test_a_grown_and_reordered_manifest_asks_only_what_is_new(endpoint, workshop):
+    server = endpoint(dialect="openai")
+    path = workshop.rows(10)
+    job = workshop.job(server.base_url)
+    assert vbatch.run(job).answered == 10
+    lines = path.read_text().splitlines()
+    new = json.dumps({"id": "new", "image": "one.jpg", "prompt": "row new"})
+    path.write_text("\n".join([new, *reversed(lines)]) + "\n")
+
+    summary = vbatch.run(job)
+
+    assert (summary.exit_code, summary.answered, summary.total_answered) == (0, 1, 11)
+    assert server.sums["requests"] == 11
+
+
+def test_nothing_to_do_sends_nothing(endpoint, workshop):
+    server = endpoint(dialect="openai")
+    workshop.rows(3)
+    job = workshop.job(server.base_url)
+    vbatch.run(job)
+
+    summary = vbatch.run(job)
+
+    assert (summary.exit_code, summary.answered, summary.left) == (0, 0, 0)
+    assert "nothing to do" in summary.line()
+    assert server.sums["requests"] == 3
+
+
+def test_a_changed_row_is_asked_again_and_its_old_answer_kept_aside(endpoint, workshop):
+    server = endpoint(dialect="openai")
+    path = workshop.rows(3)
+    job = workshop.job(server.base_url)
+    vbatch.run(job)
+    path.write_text(path.read_text().replace("row 1", "row one"))
+
+    summary = vbatch.run(job)
+
+    assert summary.answered == 1
+    results = {row["id"]: row["prompt"] for row in tables(workshop).results().to_pylist()}
+    assert results == {"r0": "row 0", "r1": "row one", "r2": "row 2"}
+    assert [row["prompt"] for row in tables(workshop).superseded().to_pylist()] == ["row 1"]
+
+
+def test_another_question_is_refused_with_the_differences(endpoint, workshop):
+    server = endpoint(dialect="openai")
+    workshop.rows(3)
+    job = workshop.job(server.base_url)
+    vbatch.run(job)
+
+    with pytest.raises(Mismatch, match=r"(?s)request\.temperature.*--fresh.*--accept-change"):
+        vbatch.run(job, overrides=["request.temperature=0.5"])
+
+    assert server.sums["requests"] == 3
+
+
+def test_an_accepted_change_leaves_answered_rows_alone(endpoint, workshop):
+    server = endpoint(dialect="openai")
+    workshop.picture("one.jpg")
+    path = workshop.manifest([{"id": "a", "image": "one.jpg", "page": 1}])
+    job = workshop.job(server.base_url, request={"prompt": "Look."})
+    vbatch.run(job)
+    with path.open("a") as file:
+        file.write(json.dumps({"id": "b", "image": "one.jpg", "page": 2}) + "\n")
+
+    summary = vbatch.run(job, overrides=["request.prompt=Page {{ page }}."], accept_change=True)
+
+    assert summary.answered == 1
+    assert server.answered_prompts() == ["Look.", "Page 2."]
+    again = vbatch.run(job, overrides=["request.prompt=Page {{ page }}."])
+    assert (again.exit_code, again.answered) == (0, 0)
+
+
+def test_a_change_before_the_first_answer_is_simply_taken(endpoint, workshop):
+    server = endpoint(dialect="openai")
+    workshop.manifest([{"id": "a", "image": "late.jpg", "prompt": "hello"}])
+    job = workshop.job(server.base_url)
+    assert vbatch.run(job).failed == 1
+    workshop.picture("late.jpg")
+
+    summary = vbatch.run(job, overrides=["request.max_tokens=50"])
+
+    assert (summary.exit_code, summary.answered) == (0, 1)
+
+
+def test_fresh_renames_the_old_run_and_starts_over(endpoint, workshop):
+    server = endpoint(dialect="openai")
+    workshop.rows(2)
+    job = workshop.job(server.base_url)
+    vbatch.run(job)
+
+    summary = vbatch.run(job, fresh=True)
+
+    assert summary.answered == 2
+    (old,) = [path for path in workshop.folder.glob("run*") if path.name != "run"]
+    assert vbatch.open_run(old).results().num_rows == 2
+
+
+def test_retry_of_cut_answers_replaces_only_those_and_keeps_the_old(endpoint, workshop):
+    server = endpoint(dialect="openai")
+    workshop.picture("one.jpg")
+    workshop.manifest(
+        [
+            {"id": "short", "image": "one.jpg", "prompt": "row", "params": {"max_tokens": 400}},
+            {"id": "cut", "image": "one.jpg", "prompt": "a long story"},
+        ]
+    )
+    job = workshop.job(server.base_url, request={"max_tokens": 5})
+    vbatch.run(job)
+    reasons = {r["id"]: r["finish_reason"] for r in tables(workshop).results().to_pylist()}
+    assert reasons == {"short": "stop", "cut": "length"}
+
+    summary = vbatch.retry(
+        workshop.folder / "run", finish_reason="length", overrides=["request.max_tokens=800"]
+    )
+
+    assert (summary.exit_code, summary.answered) == (0, 1)
+    run = tables(workshop)
+    assert {r["id"]: r["finish_reason"] for r in run.results().to_pylist()} == {
+        "short": "stop",
+        "cut": "stop",
+    }
+    (old,) = run.superseded().to_pylist()
+    assert (old["id"], old["finish_reason"]) == ("cut", "length")
+    kept = sum(pc.sum(t["total_tokens"]).as_py() for t in (run.results(), run.superseded()))
+    wasted = pc.sum(run.usage()["wasted_tokens"]).as_py()
+    assert pc.sum(run.usage()["total_tokens"]).as_py() == kept + wasted
+    assert kept + wasted == server.sums["total_tokens"]
+    assert vbatch.run(job).answered == 0, "the job itself has not changed"
+
+
+def test_retry_asks_failed_rows_of_a_code_only(endpoint, workshop):
+    server = endpoint(dialect="openai")
+    (workshop.folder / "svg.png").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    workshop.manifest(
+        [
+            {"id": "gone", "image": "gone.png", "prompt": "hello"},
+            {"id": "svg", "image": "svg.png", "prompt": "hello"},
+        ]
+    )
+    job = workshop.job(server.base_url)
+    assert vbatch.run(job).failed == 2
+    workshop.picture("gone.png", "red", (9, 9), "PNG")
+    workshop.picture("svg.png", "red", (9, 9), "PNG")
+
+    assert vbatch.retry(workshop.folder / "run", only=["image_unsupported"]).answered == 1
+    assert [row["id"] for row in tables(workshop).failures().to_pylist()] == ["gone"]
+    assert vbatch.run(job).answered == 1, "what is retryable is asked again by itself"

@@ -1,0 +1,5 @@
+"""``python -m vbatch`` is ``vbatch``."""
+
+from vbatch.cli import main
+
+main()

@@ -1,0 +1,215 @@
+"""The verbs as functions. Blocking ones work inside a notebook too."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from vbatch import server
+from vbatch.api import looks, rehearsal
+from vbatch.api.retrying import Selection
+from vbatch.api.session import Session, Wish
+from vbatch.clock import SystemClock
+from vbatch.errors import JobError, Mismatch
+from vbatch.job import Job, load_job
+from vbatch.profile import Profile, builtin_profiles
+from vbatch.server import ServerSettings, parse_faults
+from vbatch.sink.kept import Kept, read_kept
+from vbatch.sink.layout import Layout
+from vbatch.sink.reader import open_run
+from vbatch.source.manifest import write_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+
+    from vbatch.api.looks import Findings
+    from vbatch.api.rehearsal import Rehearsal
+    from vbatch.api.summary import Summary
+    from vbatch.endpoint.models import ModelInfo
+    from vbatch.records import Outcome
+    from vbatch.server import RunningServer
+
+__all__ = [
+    "Job",
+    "ServerSettings",
+    "Session",
+    "arun",
+    "check",
+    "load",
+    "models",
+    "open_run",
+    "parse_faults",
+    "profiles",
+    "rehearse",
+    "retry",
+    "retry_session",
+    "run",
+    "serve",
+    "session",
+    "stream",
+    "write_manifest",
+]
+
+T = TypeVar("T")
+
+
+def load(
+    job: Job | str | Path | None,
+    *,
+    overrides: Sequence[str] = (),
+    flags: Mapping[str, str] | None = None,
+) -> Job:
+    """Return the job of a file, with ``overrides`` (``key=value``) and ``flags`` over it.
+
+    A run in progress keeps the profile it began with. Raises JobError, with all that is wrong.
+    """
+    if isinstance(job, Job):
+        if overrides or flags:
+            raise JobError("a job that is loaded already takes no overrides")
+        return job
+    path = None if job is None else Path(job)
+    read = partial(load_job, path, overrides=overrides, flags=flags, env=os.environ, cwd=Path.cwd())
+    loaded = read()
+    kept = read_kept(Layout(root=Path(loaded.output)))
+    return loaded if kept is None else read(kept_profile=Profile.model_validate(kept.profile))
+
+
+def session(
+    job: Job | str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    limit: int | None = None,
+    fresh: bool = False,
+    accept_change: bool = False,
+    again: str = "",
+) -> Session:
+    """Return a session that does everything of ``job`` that is still to do.
+
+    ``limit``: ask at most so many rows. ``fresh``: start over, the old run is renamed.
+    ``accept_change``: go on although the job asks something else; answered rows stay.
+    """
+    loaded = load(job, overrides=overrides)
+    again = again or f"vbatch run {shlex.quote(str(job))}" if not isinstance(job, Job) else again
+    wish = Wish(limit=limit, fresh=fresh, accept_change=accept_change, again=again)
+    return Session(loaded, wish, clock=SystemClock())
+
+
+def retry_session(
+    run: str | Path,
+    *,
+    only: Sequence[str] = (),
+    finish_reason: str | None = None,
+    overrides: Sequence[str] = (),
+) -> Session:
+    """Return a session that asks rows of a run again, with the job that the run keeps.
+
+    ``only``: failures with these codes (all when empty); ``finish_reason``: answers that ended so.
+    ``overrides`` hold for these rows only. Raises Mismatch where there is no run.
+    """
+    selection = Selection(only=tuple(only), finish_reason=finish_reason, overrides=tuple(overrides))
+    path = Path(run).absolute()
+    kept = read_kept(Layout(root=path))
+    if kept is None:
+        raise Mismatch(f"{run} is no run of vbatch: there is no job kept in it")
+    wish = Wish(selection=selection, again=_retry_command(run, selection))
+    return Session(_kept_job(kept, path, overrides), wish, clock=SystemClock())
+
+
+def run(job: Job | str | Path, **wishes: Any) -> Summary:
+    """Do everything of ``job`` that is still to do; takes what ``session`` takes."""
+    return _blocking(arun(job, **wishes))
+
+
+async def arun(job: Job | str | Path, **wishes: Any) -> Summary:
+    """As ``run``, inside a running event loop."""
+    return await _through(session(job, **wishes))
+
+
+def retry(run: str | Path, **wishes: Any) -> Summary:
+    """Ask rows of a run again; takes what ``retry_session`` takes."""
+    return _blocking(_through(retry_session(run, **wishes)))
+
+
+async def stream(job: Job | str | Path, **wishes: Any) -> AsyncIterator[Outcome]:
+    """Yield each outcome of ``job`` once it is recorded.
+
+    To leave early, close it (``contextlib.aclosing``): answers on their way are waited for.
+    """
+    async with session(job, **wishes) as outcomes:
+        async for outcome in outcomes:
+            yield outcome
+
+
+def check(job: Job) -> Findings:
+    """Look a job over without a paid request."""
+    return _blocking(looks.check(job, clock=SystemClock()))
+
+
+def rehearse(job: Job, *, limit: int | None = None) -> Rehearsal:
+    """Do everything of a job but sending."""
+    return _blocking(rehearsal.rehearse(job, clock=SystemClock(), limit=limit))
+
+
+def profiles() -> tuple[Profile, ...]:
+    """Return the gateways known."""
+    return builtin_profiles()
+
+
+def models(profile: str, *, overrides: Sequence[str] = ()) -> list[ModelInfo]:
+    """Return what a gateway lists. ``overrides`` as for a job, as in ``endpoint.base_url=...``."""
+    words = [*overrides]
+    if not any(word.startswith("endpoint.model=") for word in words):
+        words.append("endpoint.model=any")
+    job = load(None, overrides=words, flags={"profile": profile, "manifest": "."})
+    return _blocking(looks.models(job, clock=SystemClock()))
+
+
+async def serve(*, host: str, port: int, settings: ServerSettings) -> tuple[RunningServer, str]:
+    """Start the built-in endpoint; returns it with a text that says what it is."""
+    running = await server.start(settings, clock=SystemClock(), host=host, port=port)
+    return running, server.welcome(running)
+
+
+async def _through(session: Session) -> Summary:
+    async with session:
+        async for _ in session:
+            pass
+    return session.summary
+
+
+def _kept_job(kept: Kept, run: Path, overrides: Sequence[str]) -> Job:
+    """The run's own job, asking into the run where it lies now."""
+    return load_job(
+        Path(kept.job_path) if kept.job_path else None,
+        text=kept.job_text,
+        overrides=(*kept.overrides, *overrides, f"output={run}"),
+        env=os.environ,
+        cwd=Path(kept.cwd),
+        kept_profile=Profile.model_validate(kept.profile),
+    )
+
+
+def _retry_command(run: str | Path, selection: Selection) -> str:
+    words = ["vbatch", "retry", str(run)]
+    if selection.only:
+        words += ["--only", ",".join(selection.only)]
+    if selection.finish_reason:
+        words += ["--finish-reason", selection.finish_reason]
+    for override in selection.overrides:
+        words += ["-s", override]
+    return shlex.join(words)
+
+
+def _blocking(work: Coroutine[Any, Any, T]) -> T:
+    """Run ``work`` to its end, in a thread of its own where a loop already runs here."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(asyncio.run, work).result()

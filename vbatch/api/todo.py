@@ -1,0 +1,58 @@
+"""Which rows an invocation asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from vbatch.engine.outcomes import Past
+from vbatch.records import BadRow, Item
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+    from vbatch.sink.history import History
+
+Row = Item | BadRow
+
+
+@dataclass(slots=True, kw_only=True)
+class Todo:
+    """Decides row by row.
+
+    Without ``chosen`` a row is asked unless it is answered, or has failed for good under this very
+    job. With ``chosen`` (ids, for a retry) exactly those rows are asked.
+    """
+
+    history: History
+    job_digest: str
+    chosen: AbstractSet[str] | None = None
+    skipped: int = field(default=0, init=False)
+    """Rows passed over so far."""
+
+    def wanted(self, row: Row) -> bool:
+        """Whether to ask ``row``. Called from the reading thread only."""
+        wanted = row.id in self.chosen if self.chosen is not None else self._is_open(row)
+        self.skipped += not wanted
+        return wanted
+
+    def past(self, row_id: str, row_digest: str) -> Past:
+        """What earlier invocations tried in vain for a row that has not changed since."""
+        before = self.history.failure(row_id)
+        if before is None or before.row_digest != row_digest:
+            return Past()
+        return Past(
+            attempts=before.attempts,
+            possibly_billed=before.possibly_billed,
+            server_errors=before.server_errors,
+            usage=before.usage,
+            first_at=before.first_at,
+        )
+
+    def _is_open(self, row: Row) -> bool:
+        if self.history.is_answered(row):
+            return False
+        before = self.history.failure(row.id)
+        if before is None or before.row_digest not in {row.row_digest, *row.former_digests}:
+            return True
+        return before.retryable or before.job_digest != self.job_digest

@@ -1,0 +1,66 @@
+"""A job's settings handed to the rooms that work with them."""
+
+from __future__ import annotations
+
+import resource
+from typing import TYPE_CHECKING
+
+from vbatch.endpoint.limits import Limiter
+from vbatch.source.loader import ImageLoader
+from vbatch.source.manifest import Manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vbatch.clock import Clock
+    from vbatch.job import Job
+
+AUTO_IN_FLIGHT = 64
+OPEN_FILES_SHARE = 0.8
+
+
+def manifest_of(job: Job, template_columns_before: Sequence[Sequence[str]] = ()) -> Manifest:
+    """The manifest of a job."""
+    return Manifest(
+        job.manifest,
+        columns=job.columns,
+        prompt=job.request.prompt,
+        system=job.request.system,
+        template_columns_before=template_columns_before,
+    )
+
+
+def loader_of(job: Job, manifest: Manifest, clock: Clock) -> ImageLoader:
+    """What prepares a job's images."""
+    images, dialect = job.images, job.profile.images
+    return ImageLoader(
+        limits=job.image_limits(),
+        send=images.send,
+        urls=dialect.urls,
+        roots=job.roots(manifest.root),
+        allow_private_urls=images.allow_private_urls,
+        max_count=dialect.max_count,
+        max_request_bytes=dialect.max_raw_request_bytes,
+        clock=clock,
+    )
+
+
+def limiter_of(job: Job, slots: int, clock: Clock) -> Limiter:
+    """What paces a job's requests, at most ``slots`` at once."""
+    return Limiter(
+        clock=clock,
+        max_in_flight=slots,
+        max_outage_s=job.retry.max_outage,
+        max_wait_s=job.retry.max_wait,
+        requests_per_minute=job.limits.requests_per_minute,
+        tokens_per_minute=job.limits.tokens_per_minute,
+    )
+
+
+def slots_of(job: Job) -> int:
+    """How many requests a job may have in flight, within the process's open files."""
+    asked = job.limits.max_in_flight
+    if asked != "auto":
+        return asked
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, min(AUTO_IN_FLIGHT, int(OPEN_FILES_SHARE * files)))

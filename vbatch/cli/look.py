@@ -1,0 +1,112 @@
+"""``check``, ``status``, ``profiles``, ``models``: verbs that only look."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+
+from vbatch.cli import options
+from vbatch.errors import Exit
+
+
+@click.command(epilog="Example: vbatch check captions.toml")
+@options.job_file
+@options.job_flags
+@options.settings
+@options.as_json
+def check(job: Path | None, overrides: tuple[str, ...], *, as_json: bool, **words: Any) -> int:
+    """Look JOB over, with its manifest, first images, key and model, without a paid request."""
+    from vbatch import api  # noqa: PLC0415 - keeps `--help` quick
+
+    loaded = api.load(job, overrides=overrides, flags=options.flags_of(words))
+    found = api.check(loaded)
+    if as_json:
+        _print_json(asdict(found))
+    else:
+        for note in found.notes:
+            click.echo(f"  {note}")
+        for problem in found.problems:
+            click.echo(f"✗ {problem}")
+        click.echo("problems were found" if found.problems else "ready to run")
+    return Exit.USAGE if found.problems else Exit.OK
+
+
+@click.command(epilog="Example: vbatch status runs/captions")
+@click.argument("run", type=click.Path(path_type=Path))
+@options.as_json
+def status(run: Path, *, as_json: bool) -> None:
+    """Tell how RUN stands."""
+    from vbatch import api  # noqa: PLC0415 - keeps `--help` quick
+
+    stands = api.open_run(run).status()
+    if as_json:
+        _print_json(stands)
+    else:
+        _print_status(run, stands)
+
+
+@click.command(epilog="Example: vbatch profiles")
+@options.as_json
+def profiles(*, as_json: bool) -> None:
+    """List the gateways known."""
+    from vbatch import api  # noqa: PLC0415 - keeps `--help` quick
+
+    known = api.profiles()
+    if as_json:
+        _print_json([profile.model_dump(mode="json") for profile in known])
+        return
+    width = max(len(profile.name) for profile in known)
+    for profile in known:
+        key = profile.api_key_env or "no key"
+        url = profile.base_url or "any base URL (endpoint.base_url)"
+        click.echo(f"{profile.name:<{width}}  {profile.title}: {url}, {key}")
+
+
+@click.command(epilog="Example: vbatch models --profile flexai")
+@click.option("--profile", default="local", show_default=True, help="Gateway to ask.")
+@options.settings
+@options.as_json
+def models(profile: str, overrides: tuple[str, ...], *, as_json: bool) -> None:
+    """List a gateway's models; those that see images are marked."""
+    from vbatch import api  # noqa: PLC0415 - keeps `--help` quick
+
+    listed = api.models(profile, overrides=overrides)
+    if as_json:
+        _print_json([asdict(model) for model in listed])
+        return
+    marks = {True: "sees images", False: "", None: "not said"}
+    width = max((len(model.id) for model in listed), default=0)
+    for model in listed:
+        click.echo(f"{model.id:<{width}}  {marks[model.vision]}".rstrip())
+
+
+def _print_json(value: Any) -> None:
+    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+
+
+def _print_status(run: Path, stands: dict[str, Any]) -> None:
+    counts = stands.get("counts", {})
+    totals = stands.get("totals", {})
+    at_least = "≥ " if totals.get("at_least") else ""
+    click.echo(f"{run}: {stands['state']}")
+    if counts:
+        click.echo(
+            f"  {counts['answered']:,} answered, {counts['failed']:,} failed, "
+            f"{counts['left']:,} left of {counts['rows']:,} rows"
+        )
+        click.echo(
+            f"  {at_least}{totals['total_tokens']:,} tokens, {totals['possibly_billed']:,} "
+            "requests possibly billed without an answer"
+        )
+    if stands.get("waiting"):
+        click.echo(f"  waiting: {stands['waiting']}")
+    stop = stands.get("stop")
+    if stop:
+        advice = f" ({stop['advice']})" if stop["advice"] else ""
+        click.echo(f"  stopped: {stop['message']}{advice}")
+    if stands.get("updated_at"):
+        click.echo(f"  as of {stands['updated_at']}, pid {stands['pid']} on {stands['host']}")

@@ -1,0 +1,97 @@
+"""When to go slower: only for refusals that look like a limit, and only while it helps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vbatch.endpoint.evidence import Evidence
+from vbatch.endpoint.found import FoundRate
+from vbatch.endpoint.waiting import LONGEST_WAIT_S
+
+if TYPE_CHECKING:
+    from vbatch.endpoint.minute import Slot
+    from vbatch.endpoint.window import Window
+
+_FEW = 100
+"""Answers between two refusals below which a low rate counts as refused all the same."""
+
+
+class _Episode:
+    """The refusals of requests that were on their way together."""
+
+    __slots__ = ("follows", "later", "serial", "slot", "stepped")
+
+    def __init__(self, serial: int, slot: Slot, follows: int) -> None:
+        self.serial = serial
+        self.slot = slot
+        self.follows = follows
+        """Serial number from which on an answer ends it."""
+        self.later = 0
+        """Refusals, after the first, of requests that were sent after the first."""
+        self.stepped = False
+
+
+class Brake:
+    """Turns refusals into a smaller window and a found rate, or into nothing.
+
+    All refusals of requests that were on their way together are one *episode*; it ends with an
+    answer to a request that was sent after it began. Without a found rate, an episode changes
+    nothing until the evidence is there. With one, each lowers the rate a little; should the
+    refusals go on at a much lower rate, they are none of its making, and it is let go.
+    """
+
+    __slots__ = ("_answers", "_episode", "_window", "found", "log")
+
+    def __init__(self, window: Window) -> None:
+        self.log = Evidence()
+        self.found = FoundRate()
+        self._window = window
+        self._episode: _Episode | None = None
+        self._answers = 0
+
+    def answered(self, serial: int, slot: Slot) -> None:
+        """Request ``serial``, sent in ``slot``, was taken."""
+        self._answers += 1
+        if self._episode is None or serial < self._episode.follows:
+            return
+        if self._episode.stepped:
+            self.found.free_again(slot)
+        self._episode = None
+
+    def refused(
+        self, now: float, wait_s: float, *, serial: int, slot: Slot, following: int
+    ) -> None:
+        """Request ``serial``, sent in ``slot``, was refused, and nothing goes for ``wait_s``.
+
+        ``following`` is the serial number of the next request to be sent.
+        """
+        self.found.not_taken(slot)
+        episode = self._episode
+        if episode is None:
+            episode = self._episode = _Episode(serial, slot, following)
+            self._let_go_if_in_vain(now)
+        elif serial > episode.serial:
+            episode.later += 1
+        self._judge(episode, now, wait_s, following)
+
+    def _let_go_if_in_vain(self, now: float) -> None:
+        if self.found.known and self._answers < _FEW and self.found.is_far_below(now):
+            self.found.let_go()
+            self.log.proved_wrong()
+        self._answers = 0
+
+    def _judge(self, episode: _Episode, now: float, wait_s: float, following: int) -> None:
+        sure = self.log.is_limit()
+        if not episode.stepped and (sure or self.found.known or self.log.is_suspect()):
+            self._step(episode, now, wait_s, following - episode.serial - 1 - episode.later)
+        if sure:
+            self.found.believe()
+            self.log.acted_upon()
+
+    def _step(self, episode: _Episode, now: float, wait_s: float, sent_later: int) -> None:
+        if not self.found.known:
+            self.log.acted_upon()
+        episode.stepped = True
+        self._window.shrink()
+        if wait_s <= 1.1 * LONGEST_WAIT_S:
+            self.found.refused(now, wait_s, episode.slot, sent_later)

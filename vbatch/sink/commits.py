@@ -1,0 +1,117 @@
+"""The commit record: the only commit point of a run. Everything else can be done again from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from vbatch.errors import Corrupt
+from vbatch.sink.kept import check_version, read_json
+from vbatch.sink.layout import FORMAT_VERSION, Layout, Table
+from vbatch.sink.storage import Storage, put, storage_errors
+from vbatch.state import OpenAsk, Tallies, Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+COMMITTED: tuple[Table, ...] = ("superseded", "results", "failed")
+"""Tables whose parts a commit names; ``failures`` has the same parts as ``failed``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """What holds once the segments up to ``n`` have become parts.
+
+    ``parts`` are the numbers of each table's parts, ascending. ``dirty`` are places, positive for
+    a part of results and negative for one of failed, that hold ids which a higher number holds
+    too. ``power_cut``: the machine stopped under a run, so that sums are "at least".
+    """
+
+    n: int = 0
+    tallies: Tallies = field(default_factory=Tallies)
+    parts: Mapping[Table, tuple[int, ...]] = field(
+        default_factory=lambda: dict.fromkeys(COMMITTED, ())
+    )
+    dirty: frozenset[int] = frozenset()
+    power_cut: bool = False
+
+    def with_part(self, table: Table, number: int) -> Commit:
+        """The same with one part more."""
+        numbers = sorted({*self.parts[table], number})
+        return replace(self, parts={**self.parts, table: tuple(numbers)})
+
+    def without_part(self, table: Table, number: int) -> Commit:
+        """The same with one part less."""
+        numbers = tuple(n for n in self.parts[table] if n != number)
+        return replace(self, parts={**self.parts, table: numbers})
+
+
+def put_commit(storage: Storage, layout: Layout, commit: Commit) -> None:
+    """Make it so, then remove what it replaces."""
+    put(storage, layout.commit(commit.n), orjson.dumps(_to_json(commit)))
+    with storage_errors(layout.commits):
+        for number in layout.commit_numbers():
+            if number < commit.n:
+                storage.remove(layout.commit(number))
+
+
+def newest_commit(layout: Layout) -> Commit:
+    """Where the run stands; the empty commit before the first."""
+    numbers = layout.commit_numbers()
+    if not numbers:
+        return Commit()
+    path = layout.commit(numbers[-1])
+    stored = read_json(path)
+    check_version(stored, path)
+    try:
+        return _from_json(stored)
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        raise Corrupt(
+            f"{path} is not a commit record: {error!r}. Restore it, or use --fresh"
+        ) from error
+
+
+_TALLY = tuple(f.name for f in fields(Tally) if f.name != "cost")
+
+
+def _to_json(commit: Commit) -> dict[str, Any]:
+    return {
+        "format_version": FORMAT_VERSION,
+        "n": commit.n,
+        "parts": commit.parts,
+        "dirty": sorted(commit.dirty),
+        "power_cut": commit.power_cut,
+        "usage": [
+            [*key, {name: getattr(tally, name) for name in _TALLY}, _text(tally.cost)]
+            for key, tally in commit.tallies.by_key.items()
+        ],
+        "open": [
+            [invocation, row_id, ask.row_digest, ask.at, ask.model, ask.endpoint]
+            for (invocation, row_id), ask in commit.tallies.open.items()
+        ],
+    }
+
+
+def _from_json(stored: dict[str, Any]) -> Commit:
+    by_key = {
+        (invocation, model, endpoint): Tally(**tally, cost=None if cost is None else Decimal(cost))
+        for invocation, model, endpoint, tally, cost in stored["usage"]
+    }
+    still_open = {
+        (invocation, row_id): OpenAsk(row_digest=digest, at=at, model=model, endpoint=endpoint)
+        for invocation, row_id, digest, at, model, endpoint in stored["open"]
+    }
+    return Commit(
+        n=stored["n"],
+        tallies=Tallies(by_key=by_key, open=still_open),
+        parts={table: tuple(stored["parts"][table]) for table in COMMITTED},
+        dirty=frozenset(stored["dirty"]),
+        power_cut=stored["power_cut"],
+    )
+
+
+def _text(cost: Decimal | None) -> str | None:
+    return None if cost is None else str(cost)

@@ -1,0 +1,128 @@
+"""What earlier invocations came to: which rows are answered, which failed and how."""
+
+from __future__ import annotations
+
+from datetime import datetime  # noqa: TC003 - used in a type that is read at run time
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from vbatch.records import Usage
+from vbatch.sink.parts import read_part
+from vbatch.state import PastFailure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from vbatch.records import BadRow, Item
+    from vbatch.sink.commits import Commit
+    from vbatch.sink.index import Index
+    from vbatch.sink.layout import Layout
+
+_FAILED_COLUMNS = (
+    "id",
+    "vbatch.row_digest",
+    "vbatch.job_digest",
+    "code",
+    "retryable",
+    "attempts",
+    "possibly_billed",
+    "vbatch.server_errors",
+    "prompt_tokens",
+    "completion_tokens",
+    "vbatch.total_tokens",
+    "vbatch.cached_tokens",
+    "vbatch.reasoning_tokens",
+    "vbatch.cost",
+    "first_at",
+    "invocation",
+)
+
+
+class History:
+    """The run as it was when this was made; what is recorded later does not show.
+
+    May be asked from any thread.
+    """
+
+    def __init__(self, layout: Layout, commit: Commit, index: Index) -> None:
+        self._layout = layout
+        self._commit = commit
+        self._index = index.frozen()
+        self._failures = self._read_failures()
+
+    @property
+    def answered(self) -> int:
+        """Rows that stand as answered."""
+        return self._index.answered
+
+    @property
+    def failed(self) -> int:
+        """Rows that stand as failed."""
+        return len(self._failures)
+
+    def is_answered(self, row: Item | BadRow) -> bool:
+        """Whether the row as it is now has an answer, under the templates of then or of now."""
+        place, same = self._index.get(row.id, row.row_digest)
+        if place <= 0 or same:
+            return place > 0
+        return any(self._index.get(row.id, digest)[1] for digest in row.former_digests)
+
+    def has_answer(self, row_id: str, digest: str | None = None) -> bool:
+        """Whether the id stands as answered; with ``digest``, for a row that asks just that."""
+        place, same = self._index.get(row_id, digest or "")
+        return place > 0 and (digest is None or same)
+
+    def failure(self, row_id: str) -> PastFailure | None:
+        """How the row failed last, None if it has not or has an answer since."""
+        return self._failures.get(row_id)
+
+    def failures(self) -> Iterator[PastFailure]:
+        """Every failed row."""
+        yield from self._failures.values()
+
+    def answers(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """These columns of every answered row, ``id`` added, a row at a time."""
+        names = list(dict.fromkeys(("id", *columns)))
+        for number in self._commit.parts["results"]:
+            table = read_part(self._layout.part("results", number), names)
+            for batch in table.to_batches():
+                for row in batch.to_pylist():
+                    if self._index.place(row["id"]) == number:
+                        yield row
+
+    def _read_failures(self) -> dict[str, PastFailure]:
+        failures = {}
+        for number in self._commit.parts["failed"]:
+            table = read_part(self._layout.part("failed", number), _FAILED_COLUMNS)
+            for batch in table.select(_FAILED_COLUMNS).to_batches():
+                for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                    if self._index.place(row[0]) == -number:
+                        failures[row[0]] = _past_failure(row)
+        return failures
+
+
+def _past_failure(row: tuple[Any, ...]) -> PastFailure:
+    row_id, row_digest, job_digest, code, retryable, attempts, billed, errors = row[:8]
+    *tokens, cost, first_at, invocation = row[8:]
+    moment: datetime = first_at
+    prompt, completion, total, cached, reasoning = tokens
+    return PastFailure(
+        id=row_id,
+        row_digest=row_digest,
+        job_digest=job_digest,
+        code=code,
+        retryable=retryable,
+        attempts=attempts,
+        possibly_billed=billed,
+        server_errors=errors,
+        usage=Usage(
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            total_tokens=total,
+            cached_tokens=cached,
+            reasoning_tokens=reasoning,
+            cost=None if cost is None else Decimal(cost),
+        ),
+        first_at=moment.timestamp(),
+        invocation=invocation,
+    )

@@ -1,0 +1,88 @@
+"""Parts: Parquet files that appear whole or not at all."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from vbatch.errors import StorageFull
+from vbatch.sink.kept import check_version
+from vbatch.sink.schemas import METADATA_KEY
+from vbatch.sink.storage import ASIDE, Storage, publish, reading, storage_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+    from pathlib import Path
+
+_ROW_GROUP = 10_000
+
+
+def put_table(storage: Storage, path: Path, table: pa.Table) -> None:
+    """Put a table in place: aside, synced, read back, renamed, folder synced.
+
+    It is read back because a Parquet file that met a full disk closes without a word.
+    """
+    aside = path.with_name(path.name + ASIDE)
+    with storage_errors(path):
+        try:
+            _write(aside, table)
+            _sync(storage, aside)
+            _count(aside, table.num_rows)
+            publish(storage, aside, path)
+        except (OSError, StorageFull):
+            with suppress(OSError):
+                storage.remove(aside)
+            raise
+
+
+def _write(path: Path, table: pa.Table) -> None:
+    with pq.ParquetWriter(path, table.schema, compression="zstd") as writer:
+        if table.num_rows:
+            writer.write_table(table, row_group_size=_ROW_GROUP)
+
+
+def _sync(storage: Storage, path: Path) -> None:
+    fd = storage.open(path)
+    try:
+        storage.sync(fd)
+    finally:
+        storage.close(fd)
+
+
+def _count(path: Path, rows: int) -> None:
+    try:
+        found = pq.read_metadata(path).num_rows
+    except pa.ArrowException:
+        found = None
+    if found != rows:
+        raise StorageFull(
+            f"{path} cannot be read back: the disk is probably full. Make room, then run the same "
+            "command again: nothing recorded is lost"
+        )
+
+
+def read_part(path: Path, names: Sequence[str] | None = None) -> pa.Table:
+    """A part, or some of its columns; ``Corrupt`` if it is not there or torn."""
+    with reading(path, pa.ArrowException), pq.ParquetFile(path) as file:
+        label = (file.schema_arrow.metadata or {}).get(METADATA_KEY, b"{}")
+        check_version(orjson.loads(label), path)
+        if names and not set(names) <= set(file.schema_arrow.names):
+            raise ValueError(f"it has no columns {', '.join(names)}")
+        return file.read(columns=names)
+
+
+def read_rows(path: Path, ids: Collection[str]) -> pa.Table:
+    """Those rows of a part that have one of these ids."""
+    table = read_part(path)
+    return table.filter(pc.is_in(table["id"], value_set=pa.array(ids, pa.string())))
+
+
+def texts(column: pa.ChunkedArray) -> Iterator[str]:
+    """The strings of a column, a chunk at a time."""
+    for chunk in column.chunks:
+        yield from chunk.to_numpy(zero_copy_only=False)

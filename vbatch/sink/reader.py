@@ -1,0 +1,104 @@
+"""Looking at a run from outside, also while another process works on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vbatch.errors import Corrupt, Mismatch
+from vbatch.sink.kept import check_version, read_json
+from vbatch.sink.layout import OURS, Layout, Table
+from vbatch.sink.lock import is_held
+from vbatch.sink.parts import read_part, texts
+from vbatch.sink.schemas import FAILURES, RESULTS, USAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PATIENCE = 3
+"""A run at work may replace a part between our listing of the folder and our reading of it."""
+
+
+def open_run(path: str | Path) -> Run:
+    """A run's tables and state; ``Mismatch`` if there is none or a newer vbatch wrote it."""
+    run = Run(Path(path))
+    layout = Layout(root=run.path)
+    if not any((run.path / name).exists() for name in (".vbatch", *OURS)):
+        raise Mismatch(f"{path} is no run of vbatch: neither results nor run.json are there")
+    if layout.run_json.exists():
+        check_version(read_json(layout.run_json), layout.run_json)
+    return run
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run, read afresh at every call and never written. Made by ``open_run``.
+
+    Tables are Arrow tables. They show what was committed: while a run is at work, and after a kill
+    until the next command, the newest answers are only in its journal.
+    """
+
+    path: Path
+
+    def results(self) -> pa.Table:
+        """Answered rows, each id once."""
+        return self._current("results", "failures")
+
+    def failures(self) -> pa.Table:
+        """Rows that were tried and have no answer, each id once."""
+        return self._current("failures", "results")
+
+    def superseded(self) -> pa.Table:
+        """Answers that later ones replaced."""
+        return _joined(self._parts("superseded"), RESULTS)
+
+    def usage(self) -> pa.Table:
+        """Totals: a row per invocation, model and endpoint."""
+        path = self.path / "usage.parquet"
+        return read_part(path) if path.exists() else USAGE.empty_table()
+
+    def status(self) -> dict[str, Any]:
+        """run.json; its ``state`` says killed where it said running and nobody holds the run."""
+        layout = Layout(root=self.path)
+        status = read_json(layout.run_json) if layout.run_json.exists() else {"state": "running"}
+        if status.get("state") == "running" and not is_held(layout.lock):
+            status["state"] = "killed"
+        return status
+
+    def _current(self, table: Table, other: Table) -> pa.Table:
+        """The rows of ``table`` whose id stands in no higher part, of it or of the other one."""
+        parts = self._parts(table)
+        rivals = self._parts(other, ["id"])
+        schema = RESULTS if table == "results" else FAILURES
+        ids = [part["id"] for part in [*parts.values(), *rivals.values()]]
+        everything = pa.chunked_array([c for i in ids for c in i.chunks], pa.string())
+        if pc.count_distinct(everything).as_py() == len(everything):
+            return _joined(parts, schema)
+        newest: dict[str, int] = {}
+        for number, part in sorted([*parts.items(), *rivals.items()], key=lambda pair: pair[0]):
+            newest.update(dict.fromkeys(texts(part["id"]), number))
+        current = {
+            number: part.filter(pa.array([newest[i] == number for i in texts(part["id"])]))
+            for number, part in parts.items()
+        }
+        return _joined(current, schema)
+
+    def _parts(self, table: Table, columns: list[str] | None = None) -> dict[int, pa.Table]:
+        layout = Layout(root=self.path)
+        for patience in reversed(range(_PATIENCE)):
+            numbers = layout.parts(table)
+            try:
+                return {n: read_part(layout.part(table, n), columns) for n in numbers}
+            except Corrupt:
+                if not patience or numbers == layout.parts(table):
+                    raise
+        raise AssertionError("the last round returns or raises")
+
+
+def _joined(parts: Mapping[int, pa.Table], schema: pa.Schema) -> pa.Table:
+    tables = [parts[number] for number in sorted(parts)]
+    return pa.concat_tables(tables) if tables else schema.empty_table()

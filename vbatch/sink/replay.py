@@ -1,0 +1,211 @@
+"""One segment, folded: what it adds to the usage, and where each of its rows ends."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pyarrow as pa
+
+from vbatch.sink import codec, tables
+from vbatch.sink.codec import AT_ASKED, AT_ATTEMPT, AT_COMPLETED, AT_FAILED, AT_TRIED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from vbatch.sink.index import Index
+    from vbatch.sink.schemas import Schemas
+    from vbatch.state import Spent, Tallies, Tally, UsageKey
+
+_CHUNK_ROWS = 2_000
+_CHUNK_BYTES = 4 << 20
+_USAGE_OF_RESULT = AT_COMPLETED["prompt_tokens"]
+_USAGE_OF_ATTEMPT = AT_ATTEMPT["prompt_tokens"]
+_DIGEST = {kind: at["row_digest"] for kind, at in codec.AT_OUTCOME.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folded:
+    """What a segment comes to. ``displaced``: ids that stand in older parts, by place."""
+
+    results: pa.Table
+    failed: pa.Table
+    superseded: pa.Table
+    displaced: dict[int, list[str]]
+
+
+class _Standing(NamedTuple):
+    answered: bool
+    number: int
+    digest: str
+
+
+class Replay:
+    """Takes a segment's entries in order. ``index`` says where ids stand in older parts.
+
+    A row's outcome is its newest answer, else its newest failure; a failure never displaces an
+    answer to the same row digest.
+    """
+
+    def __init__(self, *, tallies: Tallies, index: Index, schemas: Schemas) -> None:
+        self._tallies = tallies
+        self._index = index
+        self._schemas = schemas
+        self._waiting: list[Sequence[Any]] = []
+        self._waiting_bytes = 0
+        self._standing: dict[str, _Standing] = {}
+        self._displaced: defaultdict[int, list[str]] = defaultdict(list)
+        self._results = _Rows(schemas.results, lambda rows: tables.results(rows, schemas))
+        self._failed = _Rows(schemas.failed, lambda rows: tables.failed(rows, schemas))
+
+    def take(self, entries: Iterable[Sequence[Any]], size_bytes: int) -> None:
+        """Count entries, ``size_bytes`` of JSON, and remember the outcomes among them."""
+        self._waiting_bytes += size_bytes
+        for entry in entries:
+            kind, _, invocation, model, endpoint = entry[:5]
+            _COUNT[kind](self._tallies, (invocation, model, endpoint), entry)
+            if kind in codec.AT_OUTCOME:
+                self._waiting.append(entry)
+        if len(self._waiting) >= _CHUNK_ROWS or self._waiting_bytes >= _CHUNK_BYTES:
+            self._settle()
+
+    def folded(self) -> Folded:
+        """What has come together."""
+        self._settle()
+        results, superseded = self._results.split()
+        return Folded(
+            results=results,
+            failed=self._failed.split()[0],
+            superseded=superseded.replace_schema_metadata(self._schemas.superseded.metadata),
+            displaced=dict(self._displaced),
+        )
+
+    def _settle(self) -> None:
+        entries, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        digests = [entry[_DIGEST[entry[0]]] for entry in entries]
+        places, same = self._index.find([entry[1] for entry in entries], digests)
+        for entry, digest, place, unchanged in zip(entries, digests, places, same, strict=True):
+            answered = entry[0] == codec.COMPLETED
+            before = self._standing.get(entry[1])
+            if before is None:
+                if place > 0 and unchanged and not answered:
+                    continue
+                if place:
+                    self._displaced[place].append(entry[1])
+            elif not self._displace(before, digest, answered):
+                continue
+            rows = self._results if answered else self._failed
+            self._standing[entry[1]] = _Standing(answered, rows.add(entry), digest)
+        self._results.convert()
+        self._failed.convert()
+
+    def _displace(self, before: _Standing, digest: str, answered: bool) -> bool:
+        """Whether the outcome before gives way."""
+        if before.answered and not answered and before.digest == digest:
+            return False
+        (self._results if before.answered else self._failed).drop(before.number)
+        return True
+
+
+class _Rows:
+    """Rows of one table, turned into Arrow a chunk at a time: as dicts and lists they are large."""
+
+    def __init__(
+        self, schema: pa.Schema, make: Callable[[Sequence[Sequence[Any]]], pa.RecordBatch]
+    ) -> None:
+        self._schema = schema
+        self._make = make
+        self._count = 0
+        self._chunk: list[Sequence[Any]] = []
+        self._batches: list[pa.RecordBatch] = []
+        self._dropped: set[int] = set()
+
+    def add(self, entry: Sequence[Any]) -> int:
+        self._chunk.append(entry)
+        self._count += 1
+        return self._count - 1
+
+    def drop(self, number: int) -> None:
+        self._dropped.add(number)
+
+    def convert(self) -> None:
+        if self._chunk:
+            self._batches.append(self._make(self._chunk))
+            self._chunk = []
+
+    def split(self) -> tuple[pa.Table, pa.Table]:
+        """The rows that stay, and those that were displaced."""
+        table = pa.Table.from_batches(self._batches, self._schema)
+        if not self._dropped:
+            return table, table.slice(0, 0)
+        stays = pa.array([number not in self._dropped for number in range(self._count)])
+        goes = pa.array(sorted(self._dropped), pa.int64())
+        return table.filter(stays), table.take(goes)
+
+
+def _count_asked(tallies: Tallies, key: UsageKey, entry: Sequence[Any]) -> None:
+    tallies.asked(
+        key,
+        entry[1],
+        entry[5],
+        entry[AT_ASKED["row_digest"]],
+        attempt=entry[AT_ASKED["attempt"]],
+        images=entry[AT_ASKED["images"]],
+        image_bytes=entry[AT_ASKED["image_bytes"]],
+    )
+
+
+def _count_tried(tallies: Tallies, key: UsageKey, entry: Sequence[Any]) -> None:
+    _waste(tallies.ended(key, entry[1], entry[5]), entry[AT_TRIED["attempt"]])
+
+
+def _count_completed(tallies: Tallies, key: UsageKey, entry: Sequence[Any]) -> None:
+    tallies.ended(key, entry[1], entry[5]).completed(_spent(entry[_USAGE_OF_RESULT:]))
+
+
+def _count_failed(tallies: Tallies, key: UsageKey, entry: Sequence[Any]) -> None:
+    tally = tallies.ended(key, entry[1], entry[5])
+    tally.failed += 1
+    attempt = entry[AT_FAILED["attempt"]]
+    if attempt is not None:
+        _waste(tally, attempt)
+
+
+def _count_abandoned(tallies: Tallies, key: UsageKey, entry: Sequence[Any]) -> None:
+    tallies.ended(key, entry[1], entry[5]).possibly_billed += 1
+
+
+def _waste(tally: Tally, attempt: Sequence[Any]) -> None:
+    tally.wasted(attempt[0], attempt[1], _spent(attempt[_USAGE_OF_ATTEMPT:]))
+
+
+_COUNT = {
+    codec.ASKED: _count_asked,
+    codec.TRIED: _count_tried,
+    codec.COMPLETED: _count_completed,
+    codec.FAILED: _count_failed,
+    codec.ABANDONED: _count_abandoned,
+}
+
+
+def _spent(usage: Sequence[Any]) -> Spent:
+    """Usage as it was reported; what is no number counts as nothing."""
+    prompt, completion, total, cached, reasoning, cost = usage
+    if not _WHOLE.issuperset(map(type, usage[:5])):
+        prompt, completion, total, cached, reasoning = (
+            value if type(value) is int else None for value in usage[:5]
+        )
+    return prompt, completion, total, cached, reasoning, None if cost is None else _money(cost)
+
+
+_WHOLE = frozenset((int, type(None)))
+
+
+def _money(text: Any) -> Decimal | None:
+    try:
+        cost = Decimal(text)
+    except (InvalidOperation, TypeError, ValueError):
+        return None
+    return cost if cost.is_finite() else None

@@ -1,0 +1,165 @@
+"""Images on disk: only regular files under the roots are ever read, whatever a reference says."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from typing import TYPE_CHECKING
+
+from vbatch.errors import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+"""A FIFO without writer, or a modem without carrier, would hold up a plain open for ever."""
+_OPEN_FILES = "/proc/self/fd"
+_NO_PICTURES = ("/proc/", "/sys/", "/dev/")
+"""Not read from where the root is ``/``; a root within (``/dev/shm``) is the user's own choice."""
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(?://)?")
+_ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG})
+
+
+class OutOfFilesError(Exception):
+    """No file descriptor is free just now: not the image's fault, and worth another try."""
+
+
+class Disk:
+    """Reads references relative to ``roots``, of at most ``cap_bytes`` each.
+
+    A relative reference is looked for under each root in turn; an absolute one must lie in a root.
+    """
+
+    def __init__(self, roots: Sequence[Path], *, cap_bytes: int) -> None:
+        self._cap_bytes = cap_bytes
+        self._roots = tuple(dict.fromkeys(os.path.abspath(root) for root in roots))  # noqa: PTH100
+        real = (os.path.realpath(root) for root in roots)
+        self._inside = tuple(
+            dict.fromkeys(os.path.join(root, "") for root in (*self._roots, *real))  # noqa: PTH118
+        )
+        self._never = tuple(
+            system
+            for system in _NO_PICTURES
+            if not any(root.startswith(system) for root in self._inside)
+        )
+
+    def read(self, ref: str) -> bytes:
+        """The file's bytes.
+
+        Raises ImageError: ``image_not_found``, ``image_forbidden`` (outside the roots, or no
+        regular file), ``image_too_large``, ``image_unsupported`` (an object store),
+        ``image_unreadable``; and OutOfFilesError.
+        """
+        for path in self._candidates(ref):
+            try:
+                return self._read_inside(path, ref)
+            except (OSError, ValueError) as error:
+                if not _is_absence(error):
+                    raise _refusal(error, ref) from error
+        raise ImageError(
+            "image_not_found", f"there is no file {ref!r} under {' or '.join(self._roots)}"
+        )
+
+    def size(self, ref: str) -> int:
+        """The file's size in bytes as far as a glance tells, else 0."""
+        try:
+            for path in self._candidates(ref):
+                try:
+                    return min(os.stat(path).st_size, self._cap_bytes)  # noqa: PTH116
+                except (OSError, ValueError):
+                    continue
+        except ImageError:
+            return 0
+        return 0
+
+    def _candidates(self, ref: str) -> Iterator[str]:
+        """Where ``ref`` may be. Raises ImageError before anything outside is even looked at."""
+        scheme = _SCHEME.match(ref)
+        if scheme:
+            _refuse_scheme(scheme[1].lower(), ref)
+        if "\0" in ref:
+            raise ImageError("image_not_found", f"no file can have the name {ref!r}")
+        inside = False
+        for root in self._roots:
+            path = os.path.normpath(os.path.join(root, ref))  # noqa: PTH118
+            if self._is_inside(path):
+                inside = True
+                yield path
+        if not inside:
+            raise self._outside(ref)
+
+    def _read_inside(self, path: str, ref: str) -> bytes:
+        """Read ``path`` if what was opened is a regular file that really lies inside."""
+        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - before a device is even opened
+            raise _not_a_file(ref)
+        fd = os.open(path, _FLAGS)
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                raise _not_a_file(ref)
+            if not self._is_inside(_real_path(fd, path, status)):
+                raise self._outside(ref)
+            if status.st_size > self._cap_bytes:
+                raise ImageError(
+                    "image_too_large",
+                    f"{ref!r} has {status.st_size} bytes; at most {self._cap_bytes} are read",
+                )
+            return _read(fd, status.st_size)
+        finally:
+            os.close(fd)
+
+    def _is_inside(self, path: str) -> bool:
+        return path.startswith(self._inside) and not path.startswith(self._never)
+
+    def _outside(self, ref: str) -> ImageError:
+        return ImageError(
+            "image_forbidden",
+            f"{ref!r} lies outside {' and '.join(self._roots)}; set [images] root to a folder that "
+            "holds it",
+        )
+
+
+def _real_path(fd: int, path: str, status: os.stat_result) -> str:
+    """Where the open file is, links resolved, asked of the descriptor: nothing can be swapped."""
+    try:
+        return os.readlink(f"{_OPEN_FILES}/{fd}")  # noqa: PTH115
+    except OSError:
+        real = os.path.realpath(path)
+        return real if os.path.samestat(os.lstat(real), status) else ""
+
+
+def _read(fd: int, size: int) -> bytes:
+    data = os.read(fd, size)
+    while len(data) < size and (more := os.read(fd, size - len(data))):
+        data += more
+    return data
+
+
+def _is_absence(error: OSError | ValueError) -> bool:
+    """Whether there is no such file; a lone surrogate can stand in no name."""
+    return isinstance(error, ValueError) or error.errno in _ABSENT
+
+
+def _refusal(error: Exception, ref: str) -> Exception:
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return OutOfFilesError(str(error))
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return ImageError("image_unreadable", f"{ref!r} cannot be read: {reason}")
+
+
+def _not_a_file(ref: str) -> ImageError:
+    return ImageError("image_forbidden", f"{ref!r} is no regular file")
+
+
+def _refuse_scheme(scheme: str, ref: str) -> None:
+    if scheme == "file":
+        raise ImageError("image_forbidden", f"{ref!r}: file URLs are never read; give a path")
+    if ref.startswith("://", len(scheme)):
+        raise ImageError(
+            "image_unsupported",
+            f"{ref!r}: images in object stores are not supported by this version; give a path or "
+            "an https:// URL",
+        )

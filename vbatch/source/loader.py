@@ -1,0 +1,270 @@
+"""All images of a row, from wherever they are, ready to be sent."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+from vbatch.errors import ImageError
+from vbatch.records import PreparedImage, RemoteImage
+from vbatch.source import data_uris, images
+from vbatch.source.addresses import is_literally_private, is_public
+from vbatch.source.disk import Disk, OutOfFilesError
+from vbatch.source.fetch import UrlFetcher
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from vbatch.clock import Clock
+    from vbatch.records import ImageLimits, ImageSource, SentImage
+
+CAP_BYTES = 256_000_000
+"""Of one image as it is read, before anything is made smaller."""
+URL_HINT_BYTES = 2_000_000
+"""Reserved for a URL, whose size nobody knows before it is fetched."""
+DECODED_BYTES = 512_000_000
+"""Of pixels held at one time, over all threads; one larger picture goes alone."""
+
+_WEB = re.compile(r"https?://", re.IGNORECASE)
+_PLAIN_HTTPS = re.compile(r"https://([A-Za-z0-9.-]+)/")
+"""What nearly all URLs begin like; a whole parse of each takes four times as long."""
+_is_private_host = lru_cache(4096)(is_literally_private)
+
+_OUT_OF_FILES_WAIT_S = 0.5
+_OUT_OF_FILES_TRIES = 120
+
+
+class ImageLoader:
+    """Loads the images of many rows at once: URLs on the event loop, everything else in threads.
+
+    ``send`` and ``urls`` (whether the endpoint takes any) decide what goes as a URL. ``max_count``
+    images and ``max_request_bytes`` (before base64, of all images together) are the endpoint's caps
+    on one request; None: no cap.
+    """
+
+    def __init__(
+        self,
+        *,
+        limits: ImageLimits,
+        send: Literal["auto", "inline", "url"],
+        urls: bool,
+        roots: Sequence[Path],
+        allow_private_urls: bool,
+        max_count: int | None,
+        max_request_bytes: int | None,
+        clock: Clock,
+        threads: int | None = None,
+    ) -> None:
+        self._limits = limits
+        self._send = send
+        self._urls = urls
+        self._max_count = max_count
+        self._max_request_bytes = max_request_bytes
+        self._clock = clock
+        self._disk = Disk(roots, cap_bytes=CAP_BYTES)
+        self._fetcher = UrlFetcher(
+            clock=clock,
+            cap_bytes=CAP_BYTES,
+            may_reach=_anywhere if allow_private_urls else is_public,
+        )
+        self._pool = ThreadPoolExecutor(threads or _cores(), thread_name_prefix="images")
+        self._room = _Room(DECODED_BYTES)
+
+    async def load(
+        self, images: Sequence[ImageSource], *, inline: bool = False, shrink: float = 1.0
+    ) -> tuple[SentImage, ...]:
+        """``images`` in their order, each a URL or bytes within the limits.
+
+        ``inline``: URLs are fetched too. ``shrink`` below 1: longer side and bytes times that.
+        Raises ImageError. After a cancellation a thread may finish its work; nobody waits for it.
+        """
+        if self._max_count is not None and len(images) > self._max_count:
+            raise ImageError(
+                "too_many_images",
+                f"{len(images)} images in one request; the endpoint takes {self._max_count}",
+            )
+        remote = [not inline and self._goes_as_url(image) for image in images]
+        if all(remote):
+            return tuple(_remote(image) for image in images)
+        ours = [image for image, is_remote in zip(images, remote, strict=True) if not is_remote]
+        prepared = iter(await self._prepared(await self._fetched(ours), shrink))
+        return tuple(
+            _remote(image) if is_remote else next(prepared)
+            for image, is_remote in zip(images, remote, strict=True)
+        )
+
+    def size_hint(self, images: Sequence[ImageSource]) -> int:
+        """Bytes to reserve before ``load``, by a glance at each file. Never raises."""
+        return sum(self._size_hint(image) for image in images)
+
+    async def close(self) -> None:
+        """Close connections and threads; an image just being prepared is waited for."""
+        await self._fetcher.close()
+        await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)
+
+    def _goes_as_url(self, image: ImageSource) -> bool:
+        if self._send == "inline" or not _is_web(image):
+            return False
+        return self._send == "url" or (self._urls and _is_public_https(image.ref or ""))
+
+    def _size_hint(self, image: ImageSource) -> int:
+        if image.data is not None:
+            return len(image.data)
+        ref = image.ref or ""
+        if _is_web(image):
+            return 0 if self._goes_as_url(image) else URL_HINT_BYTES
+        return data_uris.size(ref) if image.kind == "data_uri" else self._disk.size(ref)
+
+    async def _fetched(self, images: Sequence[ImageSource]) -> list[ImageSource]:
+        """``images`` with the bytes of those that are URLs, fetched side by side."""
+        urls = [image for image in images if _is_web(image)]
+        if not urls:
+            return list(images)
+        tasks = [asyncio.ensure_future(self._fetcher.get(image.ref or "")) for image in urls]
+        try:
+            bodies = iter(await asyncio.gather(*tasks))
+        finally:
+            for task in tasks:
+                task.cancel()
+        return [replace(image, data=next(bodies)) if _is_web(image) else image for image in images]
+
+    async def _prepared(self, images: Sequence[ImageSource], shrink: float) -> list[PreparedImage]:
+        """One hop to a thread for all of them, again when no file can be opened just now."""
+        loop = asyncio.get_running_loop()
+        for _ in range(_OUT_OF_FILES_TRIES):
+            try:
+                return await loop.run_in_executor(self._pool, self._in_thread, images, shrink)
+            except OutOfFilesError:
+                await self._clock.sleep(_OUT_OF_FILES_WAIT_S * (0.5 + self._clock.random()))
+        raise ImageError("image_unreadable", "too many open files; raise the limit (ulimit -n)")
+
+    def _in_thread(self, sources: Sequence[ImageSource], shrink: float) -> list[PreparedImage]:
+        files = [self._bytes_of(source) for source in sources]
+        limits = [self._limits] * len(files)
+        made = self._made(files, sources, limits)
+        if shrink < 1:
+            limits = [_shrunk(self._limits, image, shrink) for image in made]
+            made = self._made(files, sources, limits)
+        share = _share([len(image.data) for image in made], self._max_request_bytes)
+        if share is None:
+            return made
+        return [
+            image
+            if len(image.data) <= share
+            else self._prepare(file, replace(limit, max_bytes=share), source)
+            for image, file, limit, source in zip(made, files, limits, sources, strict=True)
+        ]
+
+    def _made(
+        self, files: list[bytes], sources: Sequence[ImageSource], limits: list[ImageLimits]
+    ) -> list[PreparedImage]:
+        return [
+            self._prepare(file, limit, source)
+            for file, limit, source in zip(files, limits, sources, strict=True)
+        ]
+
+    def _prepare(self, file: bytes, limits: ImageLimits, source: ImageSource) -> PreparedImage:
+        try:
+            return images.prepare(file, limits, detail=source.detail, room=self._room.hold)
+        except ImageError as error:
+            raise ImageError(error.code, f"{_name(source)}: {error.message}") from error
+
+    def _bytes_of(self, source: ImageSource) -> bytes:
+        if source.data is not None:
+            return source.data
+        if source.kind == "data_uri":
+            return data_uris.decode(source.ref or "", cap_bytes=CAP_BYTES)
+        return self._disk.read(source.ref or "")
+
+
+class _Room:
+    """Memory for decoded pixels, shared by all threads. More than there is goes alone."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._held_bytes = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def hold(self, decoded_bytes: int) -> Iterator[None]:
+        wanted = min(decoded_bytes, self._limit_bytes)
+        with self._changed:
+            self._changed.wait_for(lambda: self._held_bytes + wanted <= self._limit_bytes)
+            self._held_bytes += wanted
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held_bytes -= wanted
+                self._changed.notify_all()
+
+
+def _anywhere(_address: str) -> bool:
+    return True
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _remote(image: ImageSource) -> RemoteImage:
+    return RemoteImage(url=image.ref or "", detail=image.detail)
+
+
+def _is_web(image: ImageSource) -> bool:
+    """Whether it lies on the web; what has another scheme is refused where paths are read."""
+    return image.kind == "url" and _WEB.match(image.ref or "") is not None
+
+
+def _is_public_https(url: str) -> bool:
+    host = _PLAIN_HTTPS.match(url)
+    if host is not None:
+        return not _is_private_host(host[1])
+    try:
+        parts = urlsplit(url)
+        return parts.scheme == "https" and not is_literally_private(parts.hostname or "")
+    except ValueError:
+        return False
+
+
+def _shrunk(limits: ImageLimits, image: PreparedImage, shrink: float) -> ImageLimits:
+    """Limits under which ``image``, made with ``limits``, comes out ``shrink`` times as large."""
+    side = max(image.width, image.height)
+    return replace(
+        limits,
+        max_side=max(1, int(side * shrink)),
+        max_bytes=max(1, int((limits.max_bytes or len(image.data)) * shrink)),
+    )
+
+
+def _share(sizes: list[int], cap: int | None) -> int | None:
+    """The most bytes one image may have so that all fit ``cap``; None when they do already.
+
+    Small images leave what they do not need to the larger ones.
+    """
+    if cap is None or sum(sizes) <= cap:
+        return None
+    left = cap
+    for place, size in enumerate(sorted(sizes)):
+        share = left // (len(sizes) - place)
+        if size > share:
+            return share
+        left -= size
+    return None  # pragma: no cover - the sizes exceed the cap, so one exceeds its share
+
+
+def _name(source: ImageSource) -> str:
+    if source.kind == "bytes":
+        return "embedded image"
+    return "image from a data URI" if source.kind == "data_uri" else f"{source.ref!r}"

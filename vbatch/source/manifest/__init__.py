@@ -1,0 +1,12 @@
+"""Where rows come from: JSONL, Parquet or a folder of images.
+
+``manifest`` puts it together. ``paths`` finds the files; ``jsonl``, ``tables`` and ``imagefolder``
+read them as raw rows; ``layout`` knows which column means what; ``asks`` says what a row asks and
+by which digest it is known; ``carry`` brings the other columns to their types; ``rows`` makes
+items.
+"""
+
+from vbatch.source.manifest.folder import folder_rows, needs_root, write_manifest
+from vbatch.source.manifest.manifest import Manifest
+
+__all__ = ["Manifest", "folder_rows", "needs_root", "write_manifest"]
