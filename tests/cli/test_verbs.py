@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -270,7 +273,7 @@ def test_a_second_signal_gives_up_and_says_what_may_have_been_billed(endpoint, w
 def test_a_second_process_on_one_run_sends_nothing_and_names_the_holder(endpoint, workshop):
     server = endpoint(dialect="openai", latency_s=0.5)
     workshop.rows(40)
-    job = workshop.job(server.base_url)
+    job = workshop.job(server.base_url, limits={"max_in_flight": 3})
     first = spawn("run", job)
     wait_for_requests(server, 1, first)
     second = spawn("run", job)
@@ -280,3 +283,124 @@ def test_a_second_process_on_one_run_sends_nothing_and_names_the_holder(endpoint
     first.communicate(timeout=60)
     assert first.returncode == 0
     assert server.sums["requests"] == 40
+
+
+def test_a_dry_run_names_the_rows_that_would_fail(vb, endpoint, workshop):
+    server = endpoint(dialect="openai")
+    workshop.picture("one.jpg")
+    workshop.manifest(
+        [
+            {"id": "good", "image": "one.jpg", "prompt": "hello"},
+            {"id": "gone", "image": "two.jpg", "prompt": "hello"},
+            "no JSON",
+        ]
+    )
+    job = workshop.job(server.base_url)
+    code, out, _ = vb("run", job, "--dry-run")
+    assert code == 3
+    assert "gone: image_not_found" in out
+    assert "would send 1 requests" in last_line(out)
+    report = json.loads(vb("run", job, "--dry-run", "--json")[1])
+    assert report["codes"] == {"image_not_found": 1, "bad_row": 1}
+
+
+def test_a_dry_run_leaves_out_what_is_answered(vb, endpoint, workshop):
+    server = endpoint(dialect="openai")
+    workshop.rows(4)
+    job = workshop.job(server.base_url)
+    vb("run", job, "--limit", 3)
+    code, out, _ = vb("run", job, "--dry-run")
+    assert code == 0
+    assert "4 rows, 3 done already; would send 1 requests" in out
+
+
+def test_check_tells_of_a_changed_job_and_a_blind_model(vb, endpoint, workshop):
+    server = endpoint(dialect="flexai")
+    workshop.rows(1)
+    job = workshop.job(
+        server.base_url, profile="flexai", endpoint={"model": "phi-4-multimodal-instruct"}
+    )
+    vb("run", job)
+    code, out, _ = vb("check", job, "-s", "endpoint.model=stand-in/text-only")
+    assert code == 2
+    assert "holds answers to another question" in out
+    assert "model stand-in/text-only does not see images" in out
+
+
+def test_check_goes_on_without_a_list_of_models(vb, endpoint, workshop, unused_tcp_port):
+    workshop.rows(1)
+    code, out, _ = vb("check", workshop.job(f"http://127.0.0.1:{unused_tcp_port}/v1"))
+    assert code == 0
+    assert "the list of models could not be read" in out
+
+
+def test_profiles_and_models_as_json(vb):
+    names = [profile["name"] for profile in json.loads(vb("profiles", "--json")[1])]
+    assert {"indoxhub", "aimlapi", "vision", "infinityblue", "flexai", "local"} <= set(names)
+    listed = json.loads(vb("models", "--json")[1])
+    assert {"id": "pixels", "vision": True} in listed
+
+
+def test_status_says_why_a_run_stopped(vb, workshop, unused_tcp_port):
+    workshop.rows(9)
+    assert vb("run", workshop.job(f"http://127.0.0.1:{unused_tcp_port}/v1"))[0] == 5
+    out = vb("status", workshop.folder / "run")[1]
+    assert f"stopped: http://127.0.0.1:{unused_tcp_port}/v1 cannot be reached" in out
+
+
+def test_a_manifest_elsewhere_says_which_root_a_job_needs(vb, workshop, tmp_path):
+    (workshop.folder / "pictures").mkdir()
+    workshop.picture("pictures/b.jpg")
+    (tmp_path / "lists").mkdir()
+    code, out, _ = vb("manifest", workshop.folder / "pictures", "-o", tmp_path / "lists/m.jsonl")
+    assert code == 0
+    assert "images.root" in out
+
+
+def test_init_says_where_it_cannot_write(vb):
+    code, _, err = vb("init", "/nowhere/at/all")
+    assert code == 2
+    assert "/nowhere/at/all.toml" in err
+
+
+def test_serve_answers_until_it_is_told_to_stop(vb, unused_tcp_port, tmp_path):
+    def stop_when_up():
+        while True:
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection(("127.0.0.1", unused_tcp_port), timeout=1),
+            ):
+                break
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=stop_when_up, daemon=True)
+    thread.start()
+    ledger = tmp_path / "ledger.jsonl"
+    code, out, _ = vb(
+        *("serve", "--port", unused_tcp_port, "--dialect", "flexai", "--ledger", ledger),
+        *("--fault", "429:0.1", "--rpm", 60),
+    )
+    thread.join()
+    assert code == 0
+    assert f"http://127.0.0.1:{unused_tcp_port}" in out
+    assert "no model" in out
+    assert ledger.exists()
+
+
+def test_serve_refuses_what_it_does_not_know(vb):
+    for words in (["--fault", "meteor:1"], ["--dialect", "klingon"]):
+        code, _, err = vb("serve", *words)
+        assert code == 2
+        assert "Traceback" not in err
+
+
+def test_the_log_tells_what_a_run_went_through(vb, endpoint, workshop):
+    server = endpoint(dialect="openai", faults=parse_faults("429@1"), retry_after="2")
+    workshop.rows(3)
+    assert vb("run", workshop.job(server.base_url))[0] == 0
+    log = (workshop.folder / "run" / ".vbatch" / "log").read_text()
+    assert re.search(r"Z [0-9a-f]{12} began, pid \d+: 3 rows", log)
+    assert "waiting: endpoint asked to wait until" in log
+    assert "finished · 3 answered" in log
+    assert "sk-test-0123456789" not in log

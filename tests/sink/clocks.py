@@ -9,7 +9,7 @@ from tests.sink.rows import T0
 
 async def until(condition) -> None:
     """Let the loop turn until a thread has brought ``condition`` about."""
-    while not condition():
+    while not condition():  # noqa: ASYNC110 - a thread cannot set an asyncio.Event
         await asyncio.sleep(0)
 
 

@@ -169,6 +169,24 @@ def test_a_table_that_lost_all_its_rows_is_one_empty_file_again(desk):
     assert desk.ids("failures") == []
 
 
+def test_a_public_part_is_put_before_its_private_twin(desk):
+    """Else a kill between the two would leave the public one as it was, with nothing to mend."""
+    desk.segment(rows.failed("a"), rows.failed("b"))
+    desk.segment(rows.completed("a"))
+    renamed = []
+
+    class Watching(Quick):
+        def rename(self, old, new):
+            renamed.append(new.parent.name)
+            super().rename(old, new)
+
+    desk.disk = Watching()
+    desk.recover()
+
+    puts = [name for name in renamed if name in {"failures", "failed"}]
+    assert puts == ["failures", "failed", "failures", "failed"]
+
+
 def test_open_requests_are_carried_from_commit_to_commit_and_over_restarts(desk):
     desk.segment(rows.asked("a"), rows.asked("b"))
     desk.segment(rows.completed("a"))

@@ -8,6 +8,8 @@ from decimal import Decimal
 import orjson
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.sink import rows
 from vbatch.records import Usage
@@ -147,6 +149,44 @@ def test_an_extra_of_another_kind_is_kept_as_it_is(extra):
     kept = orjson.loads(row["extra"])
     assert kept["new"] == 1
     assert kept["extra"] == (extra if extra == "no json" else [1])
+
+
+KINDS = [
+    pa.int8(),
+    pa.float32(),
+    pa.bool_(),
+    pa.string(),
+    pa.binary(),
+    pa.decimal128(6, 2),
+    pa.timestamp("us", tz="Europe/Berlin"),
+    pa.date32(),
+    pa.duration("s"),
+    pa.list_(pa.int16()),
+    pa.struct([("a", pa.int64())]),
+    pa.map_(pa.string(), pa.int32()),
+]
+WIDE = schemas_of(rows.kept(carried=pa.schema([(f"c{n}", kind) for n, kind in enumerate(KINDS)])))
+scalars = (
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.text(max_size=5)
+)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.lists(values, min_size=len(KINDS), max_size=len(KINDS)), min_size=1, max_size=3))
+def test_no_carried_value_ever_stops_a_commit(table):
+    events = [
+        rows.completed(passthrough={f"c{n}": value for n, value in enumerate(row)}) for row in table
+    ]
+
+    batch = tables.results(entries(*events), WIDE)
+
+    batch.validate(full=True)
+    assert batch.num_rows == len(table)
 
 
 def test_text_where_money_belongs_is_kept_in_extra():

@@ -249,6 +249,40 @@ def test_shrinking_a_photograph_looks_like_plain_pillow():
     assert 20 * math.log10(255 / max(rms)) > 38
 
 
+@pytest.mark.parametrize("side", [1, 7, 16, 31])
+def test_colours_stay_in_their_place_at_any_size(side):
+    picture = Image.new("RGB", (64, 64), (200, 30, 30))
+    picture.paste((30, 60, 200), (0, 0, 32, 64))
+
+    made = decoded(prepare(encoded(picture, quality=95), limits(max_side=side)).data)
+
+    assert made.size == (side, side)
+    if side > 1:
+        left, right = made.getpixel((side // 6, side // 2)), made.getpixel((-1, side // 2))
+        assert left[2] > left[0] + 80
+        assert right[0] > right[2] + 80
+
+
+def test_a_jpeg_that_stores_rgb_is_read_too():
+    data = encoded(gradient(size=(400, 300)), keep_rgb=True)
+
+    made = decoded(prepare(data, limits(max_side=100)).data)
+
+    assert made.getpixel((10, 5))[0] > 200
+    assert made.info["jfif"]
+
+
+def test_a_jpeg_with_adobes_word_for_its_colours_is_read_by_it():
+    adobe = segment(0xEE, b"Adobe\0\x64\0\0\0\0\1")
+    data = encoded(gradient(size=(400, 300)), icc_profile=srgb())
+    data = data[:2] + adobe + data[data.index(b"\xff\xe2") :]
+
+    made = decoded(prepare(data, limits(max_side=100)).data)
+
+    assert made.getpixel((10, 5))[0] > 200
+    assert made.info["icc_profile"] == srgb()
+
+
 @pytest.mark.parametrize(
     ("kind", "forced", "media_type"),
     [

@@ -162,3 +162,34 @@ def test_retry_asks_failed_rows_of_a_code_only(endpoint, workshop):
     assert vbatch.retry(workshop.folder / "run", only=["image_unsupported"]).answered == 1
     assert [row["id"] for row in tables(workshop).failures().to_pylist()] == ["gone"]
     assert vbatch.run(job).answered == 1, "what is retryable is asked again by itself"
+
+
+def test_an_empty_first_night_settles_no_types(endpoint, workshop):
+    server = endpoint(dialect="openai")
+    path = workshop.manifest([])
+    job = workshop.job(server.base_url)
+    assert vbatch.run(job).exit_code == 0
+    workshop.picture("one.jpg")
+    path.write_text(json.dumps({"id": "a", "image": "one.jpg", "prompt": "hi", "page": 7}) + "\n")
+
+    assert vbatch.run(job).answered == 1
+
+    (row,) = tables(workshop).results().to_pylist()
+    assert (row["page"], row["extra"]) == (7, None)
+
+
+def test_types_stay_settled_and_what_no_longer_fits_stands_in_extra(endpoint, workshop):
+    server = endpoint(dialect="openai")
+    workshop.picture("one.jpg")
+    row = {"id": "a", "image": "one.jpg", "prompt": "hi", "page": 7}
+    path = workshop.manifest([row])
+    job = workshop.job(server.base_url)
+    vbatch.run(job)
+    with path.open("a") as file:
+        file.write(json.dumps(row | {"id": "b", "page": "seven", "late": [1]}) + "\n")
+
+    assert vbatch.run(job).answered == 1
+
+    new = tables(workshop).results().sort_by("id").to_pylist()[1]
+    assert new["page"] is None
+    assert json.loads(new["extra"]) == {"page": "seven", "late": [1]}

@@ -18,9 +18,7 @@ def test_images_too_large_for_the_endpoint_are_shrunk_and_later_ones_before_they
 ):
     server = endpoint(dialect="infinityblue", max_side=100)
     workshop.picture("big.png", "red", (150, 120), "PNG")
-    workshop.manifest(
-        [{"id": str(n), "image": "big.png", "prompt": f"row {n}"} for n in range(6)]
-    )
+    workshop.manifest([{"id": str(n), "image": "big.png", "prompt": f"row {n}"} for n in range(6)])
     job = workshop.job(
         server.base_url,
         profile="infinityblue",

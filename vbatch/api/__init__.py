@@ -22,7 +22,7 @@ from vbatch.server import ServerSettings, parse_faults
 from vbatch.sink.kept import Kept, read_kept
 from vbatch.sink.layout import Layout
 from vbatch.sink.reader import open_run
-from vbatch.source.manifest import write_manifest
+from vbatch.source.manifest import needs_root, write_manifest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
@@ -42,6 +42,7 @@ __all__ = [
     "check",
     "load",
     "models",
+    "needs_root",
     "open_run",
     "parse_faults",
     "profiles",

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import secrets
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from vbatch.clock import Clock
     from vbatch.job import Job
-    from vbatch.records import ManifestScan
+    from vbatch.records import JsonValue, ManifestScan
     from vbatch.source.loader import ImageLoader
     from vbatch.source.manifest import Manifest
 
@@ -50,6 +50,10 @@ class Rehearsal:
         self.codes[code] += 1
         if len(self.failures) < SHOWN:
             self.failures.append((row_id, f"{code}: {message}"))
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """The report as one JSON object."""
+        return asdict(replace(self, codes=Counter())) | {"codes": dict(self.codes)}
 
     def line(self) -> str:
         """One line for people."""

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from vbatch.endpoint.limits import Limiter
     from vbatch.job import Job
     from vbatch.records import Event, ManifestScan, Outcome
+    from vbatch.sink.history import History
 
 TICK_S = 1.0
 
@@ -69,6 +70,7 @@ class Session:
 
     summary: Summary
     _folder: RunFolder
+    _history: History
     _scan: ManifestScan
     _todo: Todo
     _live: Live
@@ -167,6 +169,7 @@ class Session:
             clock=self._clock,
             secrets=self.job.secrets,
         )
+        self._history = await asyncio.to_thread(self._folder.history)
         if self._wish.selection is None:
             check_question(
                 self._folder.kept,
@@ -179,15 +182,15 @@ class Session:
         """Scan it once, with the types that the run's tables have, and keep what it was asked."""
         kept = self._folder.kept
         self._manifest = manifest_of(self.job, kept.template_columns if kept else ())
-        types = (kept.carried_schema, kept.given_schema) if kept else None
+        settled = kept is not None and (self._history.answered or self._history.failed)
+        types = (kept.carried_schema, kept.given_schema) if kept and settled else None
         self._scan = await asyncio.to_thread(self._manifest.scan, kept=types)
         if self._wish.selection is None:
             columns = self._manifest.template_columns
             self._folder.keep(to_keep(kept, self.job, self._scan, columns))
 
     async def _choose_rows(self) -> None:
-        history = await asyncio.to_thread(self._folder.history)
-        selection = self._wish.selection
+        history, selection = self._history, self._wish.selection
         ids = None
         if selection is not None:
             done_by = self._memory().begin(selection, self._invocation)

@@ -72,6 +72,9 @@ def init(name: str) -> None:
 )
 def manifest(folder: Path, out: Path) -> None:
     """Write a manifest with a row for each image below FOLDER."""
-    from vbatch.api import write_manifest  # noqa: PLC0415 - keeps `--help` quick
+    from vbatch.api import needs_root, write_manifest  # noqa: PLC0415 - keeps `--help` quick
 
     click.echo(f"wrote {write_manifest(folder, out)} rows to {out}")
+    root = needs_root(folder, out)
+    if root is not None:
+        click.echo(f"the pictures lie elsewhere: a job needs images.root = {str(root)!r}")

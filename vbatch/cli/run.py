@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +87,7 @@ def _rehearse(job: Job, limit: int | None, *, as_json: bool) -> int:
 
     report = api.rehearse(job, limit=limit)
     if as_json:
-        click.echo(orjson.dumps(asdict(report), option=orjson.OPT_INDENT_2))
+        click.echo(orjson.dumps(report.as_json(), option=orjson.OPT_INDENT_2))
     else:
         for row_id, why in report.failures:
             click.echo(f"{row_id}: {why}")

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 _FEW = 100
 """Answers between two refusals below which a low rate counts as refused all the same."""
+_SOON = 50
+"""Answers between two refusals below which a rate on trial counts as refused all the same."""
+_TRIALS = 2
+"""So many of them in a row end the trial of a rate that was a mere suspicion."""
+_SURE_TRIALS = 6
+"""The same where the limit seemed plain to see."""
 
 
 class _Episode:
@@ -40,7 +46,7 @@ class Brake:
     refusals go on at a much lower rate, they are none of its making, and it is let go.
     """
 
-    __slots__ = ("_answers", "_episode", "_window", "found", "log")
+    __slots__ = ("_answers", "_episode", "_left", "_trials", "_window", "found", "log")
 
     def __init__(self, window: Window) -> None:
         self.log = Evidence()
@@ -48,6 +54,8 @@ class Brake:
         self._window = window
         self._episode: _Episode | None = None
         self._answers = 0
+        self._trials = _TRIALS
+        self._left = _TRIALS
 
     def answered(self, serial: int, slot: Slot) -> None:
         """Request ``serial``, sent in ``slot``, was taken."""
@@ -75,22 +83,31 @@ class Brake:
         self._judge(episode, now, wait_s, following)
 
     def _let_go_if_in_vain(self, now: float) -> None:
-        if self.found.known and self._answers < _FEW and self.found.is_far_below(now):
+        if self.found.known and self._is_in_vain(now):
             self.found.let_go()
             self.log.proved_wrong()
+            self._window.restart()
         self._answers = 0
+
+    def _is_in_vain(self, now: float) -> bool:
+        self._left = self._left - 1 if self._answers < _SOON else self._trials
+        if self._left <= 0:
+            return True
+        return self._answers < _FEW and self.found.is_far_below(now)
 
     def _judge(self, episode: _Episode, now: float, wait_s: float, following: int) -> None:
         sure = self.log.is_limit()
         if not episode.stepped and (sure or self.found.known or self.log.is_suspect()):
+            if not self.found.known:
+                self._trials = self._left = _TRIALS
+                self.log.acted_upon()
             self._step(episode, now, wait_s, following - episode.serial - 1 - episode.later)
         if sure:
+            self._trials = self._left = _SURE_TRIALS
             self.found.believe()
             self.log.acted_upon()
 
     def _step(self, episode: _Episode, now: float, wait_s: float, sent_later: int) -> None:
-        if not self.found.known:
-            self.log.acted_upon()
         episode.stepped = True
         self._window.shrink()
         if wait_s <= 1.1 * LONGEST_WAIT_S:

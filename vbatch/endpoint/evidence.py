@@ -10,7 +10,7 @@ _LIMIT = 25
 _LIMIT_UP, _LIMIT_DOWN = 5, 2
 """Sure of a limit: five refusals running, or more than 2 in 7 for some time."""
 
-_SUSPECT = 400
+_SUSPECT = 600
 _SUSPECT_UP = 40
 """Worth a trial at a lower rate: more than one refusal in forty, for a few hundred requests."""
 _LONG_S = 5.0
@@ -86,7 +86,7 @@ class Evidence:
     def proved_wrong(self) -> None:
         """To go slower did not help: the next suspicion has to be stronger."""
         self.acted_upon()
-        self._patience *= 2
+        self._patience *= 4
 
     def _note(self, serial: int, met: int) -> None:
         if serial >= self._next - _KEPT:

@@ -116,7 +116,7 @@ class FoundRate:
         self._free_at = free_at
         taken = max(max(n, 1) / max(free_at - start, _SHORTEST_S) for start, n in self._before)
         if self._refused < math.inf:
-            self._kept = _KEPT * min(self._refused, 1.5 * taken)
+            self._kept = _KEPT * min(self._refused, 1.3 * taken)
             self._base = min(max(taken, self._kept / 2), self._kept)
             self._calm_s = max(_CALM_S, _CALM_REQUESTS / self._kept)
             self._believed = max(self._believed, self._kept)

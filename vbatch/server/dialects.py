@@ -72,7 +72,13 @@ _INDOXHUB = (
 )
 
 _ALL = (
-    Dialect(name="local", models=(Model(id="pixels"),), fields=_OPENAI, text_first=False),
+    Dialect(
+        name="local",
+        models=(Model(id="pixels"),),
+        fields=_OPENAI,
+        vision_mark="capabilities",
+        text_first=False,
+    ),
     Dialect(
         name="openai",
         models=(

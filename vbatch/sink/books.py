@@ -52,6 +52,11 @@ class Books:
             self._index.load(self._standings())
         return self._index
 
+    def prepare(self) -> None:
+        """Do beforehand what the first commit would have to wait for."""
+        self.place_empty_tables()
+        _ = self.index
+
     def note_power_cut(self) -> None:
         """From the next commit on, sums are "at least": the machine stopped under a run."""
         self.commit = replace(self.commit, power_cut=True)

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     Places = NDArray[np.int32]
 
 
+_LARGE = 1 << 17
+"""Runs this long are left as they are: merging takes twice their room for a moment."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Run:
     """Entries sorted by ``ids``, each id once."""
@@ -50,7 +54,7 @@ class Index:
     def add(self, ids: Iterable[str], digests: Iterable[str], place: int) -> None:
         """Add a part's rows; what stood under these ids is forgotten."""
         runs = [*self._runs, _merged([_raw(ids, digests, place)])]
-        while len(runs) > 1 and len(runs[-2]) <= 2 * len(runs[-1]):
+        while len(runs) > 1 and len(runs[-2]) <= min(2 * len(runs[-1]), _LARGE):
             runs[-2:] = [_merged(runs[-2:])]
         self._set(tuple(runs))
 

@@ -19,9 +19,6 @@ from vbatch.sink.schemas import FAILURES, RESULTS, USAGE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_PATIENCE = 3
-"""A run at work may replace a part between our listing of the folder and our reading of it."""
-
 
 def open_run(path: str | Path) -> Run:
     """A run's tables and state; ``Mismatch`` if there is none or a newer vbatch wrote it."""
@@ -88,15 +85,16 @@ class Run:
         return _joined(current, schema)
 
     def _parts(self, table: Table, columns: list[str] | None = None) -> dict[int, pa.Table]:
+        """The parts by number; listed again if a run at work removed one before we read it."""
         layout = Layout(root=self.path)
-        for patience in reversed(range(_PATIENCE)):
-            numbers = layout.parts(table)
+        numbers = layout.parts(table)
+        while True:
             try:
                 return {n: read_part(layout.part(table, n), columns) for n in numbers}
             except Corrupt:
-                if not patience or numbers == layout.parts(table):
+                listed, numbers = numbers, layout.parts(table)
+                if numbers == listed:
                     raise
-        raise AssertionError("the last round returns or raises")
 
 
 def _joined(parts: Mapping[int, pa.Table], schema: pa.Schema) -> pa.Table:

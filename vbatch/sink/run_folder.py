@@ -149,7 +149,7 @@ class RunFolder:
 
     async def start(self) -> None:
         """Open the journal, and end what a kill left open. Needs a ``keep`` before."""
-        await self._aside(self._books.place_empty_tables)
+        await self._aside(self._books.prepare)
         journal = Journal(
             self._layout,
             number=self._books.commit.n + 1,

@@ -171,7 +171,7 @@ def make_folder(storage: Storage, path: Path, mode: int = 0o777) -> None:
             return
         if not path.parent.is_dir():
             make_folder(storage, path.parent)
-        path.mkdir(mode)
+        path.mkdir(mode, exist_ok=True)
         storage.sync_folder(path.parent)
 
 

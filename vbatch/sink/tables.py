@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 
     from vbatch.sink.schemas import Schemas
 
-_UNFIT = (pa.ArrowException, TypeError, ValueError, OverflowError, KeyError, AttributeError)
+_UNFIT = (
+    pa.ArrowException,
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+)
 """What Arrow and the carried columns' decoder raise for a value that does not fit its type."""
 
 _RESULT_PLACES = [

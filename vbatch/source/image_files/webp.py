@@ -15,9 +15,8 @@ if TYPE_CHECKING:
 
 _CHUNK = Struct("<4sI")
 _FIRST_CHUNK_AT = 12
-_NEEDED = frozenset(
-    {b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF", b"ICCP"}
-)  # codespell:ignore ALPH
+_ALPHA = b"ALPH"  # codespell:ignore
+_NEEDED = frozenset({b"VP8X", b"VP8 ", b"VP8L", _ALPHA, b"ANIM", b"ANMF", b"ICCP"})
 _PIXELS = frozenset({b"VP8 ", b"VP8L", b"ANMF"})
 _FLAGS_AT = 20
 _SAYS_METADATA = 0x0C
