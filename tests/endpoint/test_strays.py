@@ -93,3 +93,45 @@ def test_strays_that_ask_for_a_second_cost_that_second_each_time_and_little_more
     took, pauses, _ = run_virtual(scenario, seed=seed)
     print(round(took, 1), pauses)
     assert took <= 1.1 * pauses + 2 * undisturbed_s(latency_s)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_faults_that_come_back_long_before_the_answers_are_no_outage(seed):
+    async def scenario(clock):
+        gate = Limiter(clock=clock, max_in_flight=64, max_outage_s=1800, slow_start=False)
+        rows = iter(range(ROWS))
+        probes = []
+
+        async def work() -> None:
+            for row in rows:
+                while True:
+                    async with await gate.acquire() as permit:
+                        probes.append(permit.probe)
+                        if clock.random() >= 0.25:
+                            await clock.sleep(4 + clock.random())
+                            permit.answered()
+                            break
+                        await clock.sleep(0.01 * clock.random())
+                        permit.trouble(f"row {row}", "503")
+                    await clock.sleep(1 + clock.random())
+
+        await asyncio.gather(*(work() for _ in range(64)))
+        return any(probes)
+
+    assert not run_virtual(scenario, seed=seed)
+
+
+def test_after_a_false_alarm_the_first_answer_sets_all_going():
+    async def scenario(clock):
+        gate = Limiter(clock=clock, max_in_flight=64, max_outage_s=1800, slow_start=False)
+        held = [await gate.acquire() for _ in range(20)]
+        for n in range(10):
+            held[n].trouble(f"row {n}", "reset")
+        waiting = [asyncio.create_task(gate.acquire()) for _ in range(50)]
+        await clock.sleep(0.1)
+        before = sum(task.done() for task in waiting)
+        held[10].answered()
+        await clock.sleep(0)
+        return before, sum(task.done() for task in waiting), clock.monotonic()
+
+    assert run_virtual(scenario) == (0, 50, 0.1)

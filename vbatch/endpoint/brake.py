@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vbatch.endpoint.evidence import Evidence
+from vbatch.endpoint.evidence import LONG_S, Evidence
 from vbatch.endpoint.found import FoundRate
 from vbatch.endpoint.waiting import LONGEST_WAIT_S
 
@@ -19,7 +19,7 @@ _SOON = 50
 _TRIALS = 2
 """So many of them in a row end the trial of a rate that was a mere suspicion."""
 _SURE_TRIALS = 6
-"""The same where the limit seemed plain to see."""
+"""The same where the limit seemed plain to see, or a trial costs less than the waits."""
 
 
 class _Episode:
@@ -90,7 +90,8 @@ class Brake:
         self._answers = 0
 
     def _is_in_vain(self, now: float) -> bool:
-        self._left = self._left - 1 if self._answers < _SOON else self._trials
+        soon = self._answers < _SOON
+        self._left = self._left - 1 if soon else min(self._left + 1, self._trials)
         if self._left <= 0:
             return True
         return self._answers < _FEW and self.found.is_far_below(now)
@@ -99,7 +100,7 @@ class Brake:
         sure = self.log.is_limit()
         if not episode.stepped and (sure or self.found.known or self.log.is_suspect()):
             if not self.found.known:
-                self._trials = self._left = _TRIALS
+                self._trials = self._left = _TRIALS if wait_s < LONG_S else _SURE_TRIALS
                 self.log.acted_upon()
             self._step(episode, now, wait_s, following - episode.serial - 1 - episode.later)
         if sure:

@@ -13,7 +13,7 @@ _LIMIT_UP, _LIMIT_DOWN = 5, 2
 _SUSPECT = 600
 _SUSPECT_UP = 40
 """Worth a trial at a lower rate: more than one refusal in forty, for a few hundred requests."""
-_LONG_S = 5.0
+LONG_S = 5.0
 """A wait so long costs more than a trial."""
 
 _LONE = 4
@@ -51,7 +51,7 @@ class Evidence:
     def refused(self, serial: int, wait_s: float) -> None:
         """Request ``serial`` met "too many requests", and was told to wait for ``wait_s``."""
         self._note(serial, _REFUSED)
-        self._suspicion += _SUSPECT_UP if wait_s < _LONG_S else _SUSPECT
+        self._suspicion += _SUSPECT_UP if wait_s < LONG_S else _SUSPECT
 
     def nothing(self, serial: int) -> None:
         """Request ``serial`` says nothing: it broke, or never went."""
