@@ -52,6 +52,4 @@ def test_a_list_tells_sight_in_many_ways(said, vision):
 def test_a_profile_can_name_the_field_that_counts():
     listed = [{"id": "a", "input_modalities": ["text"], "capabilities": ["vision"]}]
     assert read_models(listed, vision_field="capabilities") == [ModelInfo(id="a", vision=True)]
-    assert read_models(listed, vision_field="input_modalities") == [
-        ModelInfo(id="a", vision=False)
-    ]
+    assert read_models(listed, vision_field="input_modalities") == [ModelInfo(id="a", vision=False)]

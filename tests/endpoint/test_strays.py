@@ -91,7 +91,6 @@ def test_strays_that_ask_for_a_second_cost_that_second_each_time_and_little_more
         return await ask_all(clock, strays(clock, 0.05, 1.0), latency_s=latency_s)
 
     took, pauses, _ = run_virtual(scenario, seed=seed)
-    print(round(took, 1), pauses)
     assert took <= 1.1 * pauses + 2 * undisturbed_s(latency_s)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pyarrow.compute as pc
 import pytest
@@ -193,3 +194,44 @@ def test_types_stay_settled_and_what_no_longer_fits_stands_in_extra(endpoint, wo
     new = tables(workshop).results().sort_by("id").to_pylist()[1]
     assert new["page"] is None
     assert json.loads(new["extra"]) == {"page": "seven", "late": [1]}
+
+
+def test_a_replaced_picture_is_noticed_when_asked_for_and_a_touched_one_costs_nothing(
+    endpoint, workshop
+):
+    server = endpoint(dialect="openai")
+    names = [workshop.picture(f"{n}.png", "red", (20, 10), "PNG") for n in range(3)]
+    workshop.manifest([{"id": name, "image": name, "prompt": f"row {name}"} for name in names])
+    job = workshop.job(server.base_url)
+    vbatch.run(job)
+    time.sleep(0.02)
+    (workshop.folder / "1.png").touch()
+    workshop.picture("2.png", "blue", (30, 10), "PNG")
+
+    assert vbatch.run(job).answered == 0
+    assert vbatch.run(job, changed_images=True).answered == 1
+    assert vbatch.run(job, changed_images=True).answered == 0
+
+    texts = {row["id"]: row["text"] for row in tables(workshop).results().to_pylist()}
+    assert "30x10" in texts["2.png"]
+    assert server.answered_prompts().count("row 2.png") == 2
+
+
+def test_an_interrupted_retry_goes_on_and_asks_nothing_twice(endpoint, workshop):
+    server = endpoint(dialect="openai")
+    workshop.rows(6)
+    job = workshop.job(server.base_url, request={"max_tokens": 3}, limits={"max_in_flight": 1})
+    vbatch.run(job)
+    words = {
+        "finish_reason": "length",
+        "overrides": ["request.max_tokens=4", "limits.max_tokens_total=400"],
+    }
+
+    codes = [vbatch.retry(workshop.folder / "run", **words).exit_code for _ in range(6)]
+
+    assert codes[0] == 4, "the budget is too small for all rows at once"
+    assert 0 in codes
+    finished = codes.index(0)
+    prompts = server.answered_prompts()[: 6 + 6]
+    assert sorted(prompts) == sorted(2 * [f"row {n}" for n in range(6)])
+    assert len(codes) > finished >= 1

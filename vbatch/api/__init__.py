@@ -87,16 +87,24 @@ def session(
     limit: int | None = None,
     fresh: bool = False,
     accept_change: bool = False,
+    changed_images: bool = False,
     again: str = "",
 ) -> Session:
     """Return a session that does everything of ``job`` that is still to do.
 
     ``limit``: ask at most so many rows. ``fresh``: start over, the old run is renamed.
     ``accept_change``: go on although the job asks something else; answered rows stay.
+    ``changed_images``: answered rows whose local pictures were replaced are asked again.
     """
     loaded = load(job, overrides=overrides)
     again = again or f"vbatch run {shlex.quote(str(job))}" if not isinstance(job, Job) else again
-    wish = Wish(limit=limit, fresh=fresh, accept_change=accept_change, again=again)
+    wish = Wish(
+        limit=limit,
+        fresh=fresh,
+        accept_change=accept_change,
+        changed_images=changed_images,
+        again=again,
+    )
     return Session(loaded, wish, clock=SystemClock())
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from vbatch.api.endpoint import label, with_endpoint
 from vbatch.api.question import check_question, to_keep
+from vbatch.api.replaced import Replaced
 from vbatch.api.retrying import Memory, Selection, chosen
 from vbatch.api.summary import Summary
 from vbatch.api.tally import Live
@@ -57,6 +58,7 @@ class Wish:
     limit: int | None = None
     fresh: bool = False
     accept_change: bool = False
+    changed_images: bool = False
     selection: Selection | None = None
     again: str = ""
 
@@ -216,6 +218,8 @@ class Session:
     async def _begin(self) -> None:
         self._loader = loader_of(self.job, self._manifest, self._clock)
         self._stack.push_async_callback(self._loader.close)
+        if self._wish.changed_images:
+            self._todo.changed = await asyncio.to_thread(Replaced, self._history, self._loader)
         await self._folder.start()
         feed = Feed(
             self._manifest.rows(self._scan), wanted=self._todo.wanted, limit=self._wish.limit

@@ -9,6 +9,7 @@ from vbatch.engine.outcomes import Past
 from vbatch.records import BadRow, Item
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from collections.abc import Set as AbstractSet
 
     from vbatch.sink.history import History
@@ -21,20 +22,18 @@ class Todo:
     """Decides row by row.
 
     Without ``chosen`` a row is asked unless it is answered, or has failed for good under this very
-    job. With ``chosen`` (ids, for a retry) exactly those rows are asked.
+    job. With ``chosen`` (ids, for a retry) exactly those rows are asked. An answered row for
+    which ``changed`` holds is asked again.
     """
 
     history: History
     job_digest: str
     chosen: AbstractSet[str] | None = None
-    skipped: int = field(default=0, init=False)
-    """Rows passed over so far."""
+    changed: Callable[[Item], bool] = field(default=lambda _: False)
 
     def wanted(self, row: Row) -> bool:
         """Whether to ask ``row``. Called from the reading thread only."""
-        wanted = row.id in self.chosen if self.chosen is not None else self._is_open(row)
-        self.skipped += not wanted
-        return wanted
+        return row.id in self.chosen if self.chosen is not None else self._is_open(row)
 
     def past(self, row_id: str, row_digest: str) -> Past:
         """What earlier invocations tried in vain for a row that has not changed since."""
@@ -51,7 +50,7 @@ class Todo:
 
     def _is_open(self, row: Row) -> bool:
         if self.history.is_answered(row):
-            return False
+            return isinstance(row, Item) and self.changed(row)
         before = self.history.failure(row.id)
         if before is None or before.row_digest not in {row.row_digest, *row.former_digests}:
             return True

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Ask what is not answered yet with the changed job; answers stay.",
 )
+@click.option(
+    "--changed-images",
+    is_flag=True,
+    help="Ask answered rows again whose picture was replaced under the same path.",
+)
 @options.as_json
 @options.quiet
 def run(
@@ -37,6 +42,7 @@ def run(
     dry_run: bool,
     fresh: bool,
     accept_change: bool,
+    changed_images: bool,
     as_json: bool,
     quiet: bool,
     **words: Any,
@@ -52,7 +58,12 @@ def run(
 
     again = options.command(job, flags, overrides)
     session = api.session(
-        loaded, limit=limit, fresh=fresh, accept_change=accept_change, again=again
+        loaded,
+        limit=limit,
+        fresh=fresh,
+        accept_change=accept_change,
+        changed_images=changed_images,
+        again=again,
     )
     return drive(session, quiet=quiet, as_json=as_json)
 

@@ -10,7 +10,7 @@ _LIMIT = 25
 _LIMIT_UP, _LIMIT_DOWN = 5, 2
 """Sure of a limit: five refusals running, or more than 2 in 7 for some time."""
 
-_SUSPECT = 600
+_SUSPECT = 800
 _SUSPECT_UP = 40
 """Worth a trial at a lower rate: more than one refusal in forty, for a few hundred requests."""
 LONG_S = 5.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -65,15 +66,22 @@ class Disk:
 
     def size(self, ref: str) -> int:
         """The file's size in bytes as far as a glance tells, else 0."""
+        status = self._glance(ref)
+        return 0 if status is None else min(status.st_size, self._cap_bytes)
+
+    def changed_at(self, ref: str) -> float:
+        """When the file last changed or was put there (seconds since the epoch), else 0."""
+        status = self._glance(ref)
+        return 0.0 if status is None else max(status.st_mtime, status.st_ctime)
+
+    def _glance(self, ref: str) -> os.stat_result | None:
         try:
             for path in self._candidates(ref):
-                try:
-                    return min(os.stat(path).st_size, self._cap_bytes)  # noqa: PTH116
-                except (OSError, ValueError):
-                    continue
+                with contextlib.suppress(OSError, ValueError):
+                    return os.stat(path)  # noqa: PTH116 - per row
         except ImageError:
-            return 0
-        return 0
+            return None
+        return None
 
     def _candidates(self, ref: str) -> Iterator[str]:
         """Where ``ref`` may be. Raises ImageError before anything outside is even looked at."""

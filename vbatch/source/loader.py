@@ -106,6 +106,20 @@ class ImageLoader:
         """Bytes to reserve before ``load``, by a glance at each file. Never raises."""
         return sum(self._size_hint(image) for image in images)
 
+    def changed_at(self, images: Sequence[ImageSource]) -> float:
+        """When the newest of the files among ``images`` changed, by a glance. Never raises."""
+        paths = [image.ref or "" for image in images if image.kind == "path"]
+        return max(map(self._disk.changed_at, paths), default=0.0)
+
+    def digests(self, images: Sequence[ImageSource]) -> list[str | None]:
+        """sha256 of the bytes ``load`` would make of each image, None for URLs. Blocks.
+
+        Raises ImageError and OutOfFilesError.
+        """
+        ours = [image for image in images if image.kind != "url"]
+        made = iter(self._in_thread(ours, 1.0))
+        return [None if image.kind == "url" else next(made).sha256 for image in images]
+
     async def close(self) -> None:
         """Close connections and threads; an image just being prepared is waited for."""
         await self._fetcher.close()
