@@ -78,7 +78,7 @@ async def test_an_empty_run_has_tables_with_their_whole_schema(empty):
 
     assert run.results().num_rows == run.failures().num_rows == run.superseded().num_rows == 0
     assert run.results().schema.names[-6:] == ["label", "n", "never", "box", "who", "extra"]
-    assert run.failures().schema.names[-5:] == ["label", "n", "never", "box", "who"]
+    assert run.failures().schema.names[-6:] == ["label", "n", "never", "box", "who", "extra"]
     assert run.usage().num_rows == 0
 
 
@@ -174,7 +174,7 @@ def test_the_folder_loads_as_a_hugging_face_dataset(full, tmp_path):
         "['results', 'failures', 'superseded']",
         "1",
         "results ['a'] True",
-        "failures ['b'] False",
+        "failures ['b'] True",
         "superseded ['a'] True",
     ]
 

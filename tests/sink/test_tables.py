@@ -43,7 +43,7 @@ def test_the_tables_have_the_promised_columns_in_their_order():
     assert " ".join(SCHEMAS.failures.names) == (
         "id row file line code stage message http_status provider_code retryable attempts "
         "possibly_billed prompt_tokens completion_tokens request_id response_body first_at last_at "
-        "invocation image prompt label n"
+        "invocation image prompt label n extra"
     )
     label = orjson.loads(SCHEMAS.failures.metadata[METADATA_KEY])
     assert label == {"table": "failures", "format_version": 1, "renamed": {"in_id": "id"}}
@@ -103,7 +103,7 @@ def test_a_failure_shows_what_people_need_and_keeps_what_picking_up_needs():
     assert (row["image"], row["prompt"], row["label"]) == ("a.jpg", None, "cat")
     assert row["vbatch.row_digest"] == "d1"
     assert (row["vbatch.server_errors"], row["vbatch.total_tokens"]) == (2, 7)
-    assert (row["vbatch.cost"], row["vbatch.extra"]) == ("0.5", '{"x":1}')
+    assert (row["vbatch.cost"], row["extra"]) == ("0.5", '{"x":1}')
 
 
 def test_the_public_table_shows_no_private_column():
@@ -135,11 +135,11 @@ def test_carried_values_that_no_longer_fit_and_unknown_ones_go_to_extra():
     assert orjson.loads(row["extra"]) == {"n": "many", "new": [1]}
 
 
-def test_a_failures_misfits_are_kept_out_of_sight():
+def test_a_failures_misfits_stand_in_extra():
     row = failed_row(rows.failed(given={"image": "a", "odd": 1}, passthrough=None))
 
     assert (row["image"], row["label"]) == ("a", None)
-    assert orjson.loads(row["vbatch.extra"]) == {"odd": 1}
+    assert orjson.loads(row["extra"]) == {"odd": 1}
 
 
 @pytest.mark.parametrize("extra", ["no json", "[1]"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 import vbatch
@@ -101,6 +103,31 @@ def test_failures_are_a_manifest_of_their_own(endpoint, workshop):
     assert (again.exit_code, again.answered) == (0, 1)
     (row,) = vbatch.open_run(workshop.folder / "second").results().to_pylist()
     assert (row["id"], row["prompt"], row["in_code"]) == ("a", "hello", "mine")
+
+
+def test_what_fitted_no_column_survives_the_way_through_failures(endpoint, workshop):
+    server = endpoint(dialect="openai")
+    rows = [{"id": f"r{n}", "image": "one.jpg", "prompt": "hi", "page": n} for n in range(3)]
+    workshop.manifest(rows)
+    job = workshop.job(server.base_url)
+    assert vbatch.run(job).failed == 3
+    workshop.manifest([*rows, {"id": "odd", "image": "one.jpg", "prompt": "hi", "page": "seven"}])
+    assert vbatch.run(job).failed == 4
+    workshop.picture("one.jpg")
+
+    summary = vbatch.run(
+        job,
+        overrides=[
+            f"manifest={workshop.folder}/run/failures",
+            f"output={workshop.folder}/second",
+            f"images.root={workshop.folder}",
+        ],
+    )
+
+    assert summary.answered == 4
+    results = vbatch.open_run(workshop.folder / "second").results().to_pylist()
+    odd = next(row for row in results if row["id"] == "odd")
+    assert odd["page"] == "seven" or json.loads(odd["extra"]) == {"page": "seven"}
 
 
 @pytest.mark.parametrize(

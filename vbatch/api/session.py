@@ -312,7 +312,7 @@ class Session:
             requests=sums.requests,
             total_tokens=sums.total_tokens,
             cost=sums.cost,
-            at_least=bool(sums.unreported),
+            at_least=bool(sums.unreported) or self._folder.at_least,
             elapsed_s=self._clock.monotonic() - self._started,
             stop=stop,
             codes=dict(live.codes),

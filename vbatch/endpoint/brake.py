@@ -12,12 +12,11 @@ if TYPE_CHECKING:
     from vbatch.endpoint.minute import Slot
     from vbatch.endpoint.window import Window
 
-_FEW = 100
-"""Answers between two refusals below which a low rate counts as refused all the same."""
-_SOON = 50
-"""Answers between two refusals below which a rate on trial counts as refused all the same."""
+_SOON = 80
+"""Answers between two refusals below which a lower rate did not help. Near a real limit, the
+found rate needs about as many until it probes beyond it."""
 _TRIALS = 2
-"""So many of them in a row end the trial of a rate that was a mere suspicion."""
+"""So many of them end the trial of a rate that was a mere suspicion."""
 _SURE_TRIALS = 6
 """The same where the limit seemed plain to see, or a trial costs less than the waits."""
 
@@ -90,11 +89,11 @@ class Brake:
         self._answers = 0
 
     def _is_in_vain(self, now: float) -> bool:
-        soon = self._answers < _SOON
-        self._left = self._left - 1 if soon else min(self._left + 1, self._trials)
-        if self._left <= 0:
-            return True
-        return self._answers < _FEW and self.found.is_far_below(now)
+        if self._answers >= _SOON:
+            self._left = min(self._left + 1, self._trials)
+            return False
+        self._left -= 1
+        return self._left <= 0 or self.found.is_far_below(now)
 
     def _judge(self, episode: _Episode, now: float, wait_s: float, following: int) -> None:
         sure = self.log.is_limit()

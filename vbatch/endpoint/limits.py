@@ -248,7 +248,7 @@ class Limiter:
             )
 
     def _fault(self, permit: Permit, now: float, row_id: str, reason: str) -> None:
-        self._outage.fault(now, row_id, reason, serial=permit.serial, next_serial=self._serial)
+        self._outage.fault(now, row_id, reason)
         if self._outage.probe == permit.serial:
             self._outage.probe_failed(now)
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 
 FAULTS = 10
-"""So many faults in a row, each of another row, are an outage: if they are also at least half of
-what was sent from the first of them on. Faults come back sooner than answers, and the first ten
-to come back of many may all be faults by chance."""
+"""So many faults in a row, each of another row, are an outage."""
 
 FIRST_PROBE_S = 5.0
 LAST_PROBE_S = 60.0
@@ -22,8 +20,6 @@ class Outage:
 
     __slots__ = (
         "_every_s",
-        "_faults",
-        "_first",
         "_max_s",
         "_probe_at",
         "_rows",
@@ -36,8 +32,6 @@ class Outage:
     def __init__(self, max_s: float) -> None:
         self._max_s = max_s
         self._rows: set[str] = set()
-        self._faults = 0
-        self._first = 0
         self._silent_since: float | None = None
         self._every_s = FIRST_PROBE_S
         self._probe_at = math.inf
@@ -46,15 +40,11 @@ class Outage:
         """Serial number of the probe on its way."""
         self.reason = ""
 
-    def fault(self, now: float, row_id: str, reason: str, *, serial: int, next_serial: int) -> None:
-        """A network fault, a 5xx or a 429 without a waiting time met request ``serial``."""
+    def fault(self, now: float, row_id: str, reason: str) -> None:
+        """A network fault, a 5xx or a 429 without a waiting time."""
         self.unanswered(now, reason)
-        if not self._rows:
-            self._faults, self._first = 0, serial
         self._rows.add(row_id)
-        self._faults += 1
-        most = 2 * self._faults >= next_serial - self._first
-        if not self.down and most and len(self._rows) >= FAULTS:
+        if not self.down and len(self._rows) >= FAULTS:
             self.down = True
             self._every_s = FIRST_PROBE_S
             self._probe_at = now + FIRST_PROBE_S

@@ -76,7 +76,7 @@ FAILURES = pa.schema(
         ("invocation", pa.string()),
     ]
 )
-"""Followed by what the manifest gave (image or images, prompt, ...) and its other columns."""
+"""Followed by image or images, prompt, ... as given, the manifest's other columns, ``extra``."""
 
 PRIVATE = pa.schema(
     [
@@ -87,10 +87,9 @@ PRIVATE = pa.schema(
         ("vbatch.cached_tokens", pa.int64()),
         ("vbatch.reasoning_tokens", pa.int64()),
         ("vbatch.cost", pa.string()),
-        ("vbatch.extra", pa.string()),
     ]
 )
-"""What picking up needs of a failure and its public table does not show; ``extra`` is last."""
+"""What picking up needs of a failure and its public table does not show."""
 
 EXTRA = pa.field("extra", pa.string())
 
@@ -148,7 +147,7 @@ def schemas_of(kept: Kept) -> Schemas:
     carried = columns.deserialize(kept.carried_schema).remove_metadata()
     given = columns.deserialize(kept.given_schema).remove_metadata()
     results = pa.schema([*RESULTS, *carried, EXTRA])
-    failures = pa.schema([*FAILURES, *given, *carried])
+    failures = pa.schema([*FAILURES, *given, *carried, EXTRA])
     renamed = dict(kept.renamed)
     return Schemas(
         carried=carried,

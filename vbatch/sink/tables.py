@@ -81,8 +81,8 @@ def failed(entries: Sequence[Sequence[Any]], schemas: Schemas) -> pa.RecordBatch
         _column(places[place], field, misfits)
         for field, place in zip(PRIVATE, _PRIVATE_PLACES, strict=True)
     ]
-    private[-1] = pa.array(misfits.into(places[AT_FAILED["extra"]]), EXTRA.type)
-    return pa.record_batch([*private, *public], schema=schemas.failed)
+    extra = pa.array(misfits.into(places[AT_FAILED["extra"]]), EXTRA.type)
+    return pa.record_batch([*private, *public, extra], schema=schemas.failed)
 
 
 def public(failed_rows: pa.Table, schemas: Schemas) -> pa.Table:
