@@ -26,7 +26,7 @@ from __future__ import annotations
 import re
 from enum import IntEnum, StrEnum
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 from urllib.parse import quote
 
 if TYPE_CHECKING:
@@ -160,39 +160,41 @@ class ImageError(VbatchError):
         self.code = code
 
 
+class Details(TypedDict, total=False):
+    """What else is known of an attempt that ended without a usable answer.
+
+    ``status`` is the HTTP status, None when there was none; ``retry_after_s`` the wait the endpoint
+    asked for, in seconds; ``body`` the reply's text (at most 64 KiB, already redacted); ``usage``
+    what it says was spent; ``suspect`` what the error points to while nothing is answered yet.
+    """
+
+    status: int | None
+    provider_code: str | None
+    request_id: str | None
+    retry_after_s: float | None
+    body: str | None
+    usage: Usage | None
+    suspect: Suspect | None
+
+
 class EndpointError(VbatchError):
     """One attempt ended without a usable answer.
 
-    ``code`` is what stands in failures or in the closing line; ``status`` the HTTP status, None
-    when there was none; ``retry_after_s`` the wait the endpoint asked for, in seconds;
-    ``body`` the reply's text (at most 64 KiB, already redacted); ``usage`` what it says was spent.
-    ``suspect`` is what the error points to while nothing has been answered yet.
+    ``code`` is what stands in failures or in the closing line; the rest is as in ``Details``.
     """
 
     fault: Fault = Fault.ROW
 
-    def __init__(
-        self,
-        code: str,
-        message: str,
-        *,
-        status: int | None = None,
-        provider_code: str | None = None,
-        request_id: str | None = None,
-        retry_after_s: float | None = None,
-        body: str | None = None,
-        usage: Usage | None = None,
-        suspect: Suspect | None = None,
-    ) -> None:
+    def __init__(self, code: str, message: str, **details: Unpack[Details]) -> None:
         super().__init__(message)
         self.code = code
-        self.status = status
-        self.provider_code = provider_code
-        self.request_id = request_id
-        self.retry_after_s = retry_after_s
-        self.body = body
-        self.usage = usage
-        self.suspect = suspect
+        self.status = details.get("status")
+        self.provider_code = details.get("provider_code")
+        self.request_id = details.get("request_id")
+        self.retry_after_s = details.get("retry_after_s")
+        self.body = details.get("body")
+        self.usage = details.get("usage")
+        self.suspect = details.get("suspect")
 
 
 class TransientError(EndpointError):
@@ -221,31 +223,15 @@ class AmbiguousError(EndpointError):
 class PermanentError(EndpointError):
     """This row fails, unless ``remedy`` names a change worth one more request."""
 
-    def __init__(  # noqa: PLR0913 - as above
+    def __init__(
         self,
         code: str,
         message: str,
         *,
-        status: int | None = None,
-        provider_code: str | None = None,
-        request_id: str | None = None,
-        retry_after_s: float | None = None,
-        body: str | None = None,
-        usage: Usage | None = None,
-        suspect: Suspect | None = None,
         remedy: Remedy | None = None,
+        **details: Unpack[Details],
     ) -> None:
-        super().__init__(
-            code,
-            message,
-            status=status,
-            provider_code=provider_code,
-            request_id=request_id,
-            retry_after_s=retry_after_s,
-            body=body,
-            usage=usage,
-            suspect=suspect,
-        )
+        super().__init__(code, message, **details)
         self.remedy = remedy
 
 

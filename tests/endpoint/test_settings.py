@@ -76,7 +76,7 @@ def test_a_job_tells_how_its_endpoint_is_reached():
         timeout = "20s"
     """
     env = {"FLEXAI_API_KEY": "sk-12345"}
-    job = load_job(Path("job.toml"), text=text, env=env, cwd=Path("/work"))
+    job = load_job(Path("job.toml"), text=text, env=env, cwd=Path("/here"))
     settings = settings_of(job, connections=7)
     assert settings.url(settings.path) == "https://tokens.flex.ai/v1/chat/completions"
     assert settings.url(settings.models_path) == "https://tokens.flex.ai/v1/models"

@@ -38,7 +38,7 @@ def job(request="", model="gpt-4o", profile="openai"):
         [request]
         {request}
     """
-    return load_job(Path("job.toml"), text=text, env={}, cwd=Path("/work"))
+    return load_job(Path("job.toml"), text=text, env={}, cwd=Path("/here"))
 
 
 def dialect(**request):

@@ -5,7 +5,7 @@ import pytest
 from vbatch.errors import JobError
 from vbatch.job import spoken
 
-HERE = Path("/work")
+HERE = Path("/here")
 
 
 @pytest.mark.parametrize(
@@ -45,12 +45,12 @@ def test_what_is_no_setting_is_not_repeated():
 @pytest.mark.parametrize(
     ("text", "kept"),
     [
-        ("manifest=rows.jsonl", 'manifest="/work/rows.jsonl"'),
-        ("manifest=['a', \"${B}/c\"]", 'manifest=["/work/a", "${B}/c"]'),
+        ("manifest=rows.jsonl", 'manifest="/here/rows.jsonl"'),
+        ("manifest=['a', \"${B}/c\"]", 'manifest=["/here/a", "${B}/c"]'),
         ("output=${OUT}", "output=${OUT}"),
         ("output=/out", "output=/out"),
         ("images.root=..", 'images.root="/"'),
-        ("endpoint.profile=./my.toml", 'endpoint.profile="/work/my.toml"'),
+        ("endpoint.profile=./my.toml", 'endpoint.profile="/here/my.toml"'),
         ("endpoint.profile=local", "endpoint.profile=local"),
         ("manifest=5", "manifest=5"),
         ("manifest=['a', 2024-01-01]", "manifest=['a', 2024-01-01]"),
@@ -61,9 +61,9 @@ def test_a_relative_path_is_kept_as_the_absolute_one(text, kept):
 
 
 def test_a_dollar_in_the_working_folder_is_no_reference():
-    setting = spoken.override("manifest=rows.jsonl", Path("/work/${A}"))
+    setting = spoken.override("manifest=rows.jsonl", Path("/here/${A}"))
 
-    assert setting.value == "/work/$${A}/rows.jsonl"
+    assert setting.value == "/here/$${A}/rows.jsonl"
 
 
 def test_a_setting_knows_the_keys_that_it_sets():
@@ -85,7 +85,7 @@ def test_flags_can_be_written_as_a_file():
     flags = {"manifest": ["a", "b"], "prompt": 'Say "$5"', "profile": "local"}
 
     assert spoken.as_file(spoken.of_flags(flags, HERE)) == (
-        'manifest = ["/work/a", "/work/b"]\n'
+        'manifest = ["/here/a", "/here/b"]\n'
         'request.prompt = "Say \\"$$5\\""\n'
         'endpoint.profile = "local"\n'
     )

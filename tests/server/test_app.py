@@ -163,7 +163,8 @@ async def test_work_that_was_begun_is_billed_though_the_client_leaves(gated, bod
     asking.cancel()
     await _until(lambda: running.ledger.in_flight == 0)
     gate.open.set()
-    await _until(lambda: running.ledger.summary()["answered"] == 1)
+    await _until(lambda: running.ledger.summary()["answered"] > 0)
+    assert running.ledger.summary()["answered"] == 1
 
 
 async def test_stopping_gives_up_work_that_waits(gated, body):
