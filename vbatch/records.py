@@ -207,6 +207,7 @@ class Failure:
     first_at: float
     last_at: float
     row_digest: str
+    former_digests: tuple[str, ...] = ()
     job_digest: str
     invocation: str
     file: str | None = None

@@ -11,7 +11,7 @@ from vbatch.records import Completion, Failure, Result, Usage
 
 
 def breakers(**limits) -> Breakers:
-    return Breakers(Limits(**limits), address="http://gateway.test/v1")
+    return Breakers(Limits(**limits), address="http://gateway.test/v1", timeout_s=300)
 
 
 def answered(tokens=10) -> Result:
@@ -141,8 +141,28 @@ def test_a_token_budget_counts_answers_failures_and_what_is_in_flight():
     assert watch.row_ended(answered(40)) is None
     watch.attempt_failed(PermanentError("empty_answer", "nothing", usage=Usage(total_tokens=30)), 1)
     assert watch.may_spend(30) is None
-    assert watch.may_spend(31).code == "budget"
-    assert watch.row_ended(answered(30)).exit_code == 4
+    stop = watch.may_spend(31)
+    assert (stop.code, stop.exit_code) == ("budget", 4)
+    assert "70 spent" in stop.message
+
+
+def test_a_budget_that_is_just_used_up_stops_nothing_by_itself():
+    assert breakers(max_tokens_total=100).row_ended(answered(100)) is None
+
+
+def test_our_own_deadline_is_not_taken_for_the_gateways_cut():
+    watch = breakers()
+    watch.row_ended(answered())
+    for _ in range(5):
+        watch.attempt_failed(AmbiguousError("timeout", "deadline"), 300.1)
+    assert watch.notice is None
+
+
+def test_rows_refused_for_reasons_of_their_own_do_not_stop_the_run():
+    watch = breakers(max_failure_rate=1.0)
+    for word in ("one", "two", "three", "four", "five") * 8:
+        complaint = failed(message=f"no {word}", provider_code="invalid_request_error")
+        assert watch.row_ended(complaint) is None
 
 
 def test_three_cuts_after_the_same_time_are_recognised():

@@ -53,6 +53,11 @@ def test_an_outage_of_the_whole_endpoint_costs_a_row_no_attempt():
     assert attempts_until_given_up(busy, counts=False) == 50
 
 
+def test_500s_while_the_endpoint_is_down_do_not_condemn_a_row():
+    broken = TransientError("server_error", "broken", status=500)
+    assert attempts_until_given_up(broken, counts=False) == 50
+
+
 def test_a_500_among_other_faults_does_not_condemn_the_row():
     tries = Tries(first_at=0)
     broken = TransientError("server_error", "broken", status=500)

@@ -26,6 +26,7 @@ from vbatch.engine.breakers import Breakers
 from vbatch.engine.feed import Feed
 from vbatch.engine.local import Engine
 from vbatch.engine.outcomes import Origin
+from vbatch.engine.preparing import Preparing
 from vbatch.engine.worker import Worker
 from vbatch.errors import Exit, JournalError
 from vbatch.records import ProgressView, Stop
@@ -240,7 +241,7 @@ class Session:
     def _worker(self) -> Worker:
         job, limits = self.job, self.job.limits
         self._limiter = limiter_of(job, self._slots, self._clock)
-        self._breakers = Breakers(limits, address=job.base_url)
+        self._breakers = Breakers(limits, address=job.base_url, timeout_s=job.retry.timeout)
         return Worker(
             job=job,
             origin=Origin(
@@ -252,10 +253,11 @@ class Session:
                 max_ambiguous=job.retry.max_ambiguous,
                 price=job.price,
             ),
-            loader=self._loader,
+            preparing=Preparing(
+                self._loader, ByteBudget(limits.max_bytes_in_flight, clock=self._clock)
+            ),
             client=self._client,
             limiter=self._limiter,
-            budget=ByteBudget(limits.max_bytes_in_flight, clock=self._clock),
             breakers=self._breakers,
             record=self._record,
             past=self._todo.past,

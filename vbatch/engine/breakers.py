@@ -24,8 +24,9 @@ CUTS_THAT_AGREE = 3
 class Breakers:
     """Watches attempts and outcomes of one invocation; each method returns a reason to stop."""
 
-    def __init__(self, limits: Limits, *, address: str) -> None:
+    def __init__(self, limits: Limits, *, address: str, timeout_s: float) -> None:
         self._limits = limits
+        self._timeout_s = timeout_s
         self._address = address
         self._answered = False
         self._faults_in_a_row: list[str] = []
@@ -41,7 +42,7 @@ class Breakers:
         self._tokens += (error.usage.total_tokens or 0) if error.usage else 0
         if isinstance(error, FatalError):
             return Stop(exit_code=error.exit_code, code=error.code, message=error.message)
-        if isinstance(error, AmbiguousError):
+        if isinstance(error, AmbiguousError) and elapsed_s < self._timeout_s:
             self._note_cut(elapsed_s)
         return None if self._answered else self._unanswered(error)
 
@@ -52,7 +53,7 @@ class Breakers:
             self._first = None
             self._recent.append(False)
             self._tokens += outcome.completion.usage.total_tokens or 0
-            return self._over_budget()
+            return None
         if outcome.stage in {"request", "answer"}:
             self._recent.append(True)
         return self._all_alike(outcome) or self._too_many_fail()
@@ -62,17 +63,11 @@ class Breakers:
         budget = self._limits.max_tokens_total
         if budget is None or self._tokens + tokens <= budget:
             return None
-        return self._budget_spent(budget)
-
-    def _over_budget(self) -> Stop | None:
-        budget = self._limits.max_tokens_total
-        return self._budget_spent(budget) if budget and self._tokens >= budget else None
-
-    def _budget_spent(self, budget: int) -> Stop:
         return Stop(
             exit_code=Exit.NEEDS_A_PERSON,
             code="budget",
-            message=f"max_tokens_total = {budget} is reached ({self._tokens} spent)",
+            message=f"limits.max_tokens_total = {budget:,} has no room for another request "
+            f"({self._tokens:,} spent)",
             advice="raise limits.max_tokens_total, or run again: it counts per invocation",
         )
 
@@ -145,7 +140,7 @@ def _kind_of(failure: Failure) -> tuple[str, str] | None:
     if failure.code == "image_forbidden":
         return "image_forbidden", ""
     if failure.code == "invalid_request":
-        return "invalid_request", failure.provider_code or re.sub(r"\d+", "#", failure.message)
+        return "invalid_request", re.sub(r"\d+", "#", failure.message)
     if failure.stage == "manifest" or failure.code == "image_unreachable":
         return None
     return failure.code, failure.id

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
+from vbatch.errors import ManifestError
 from vbatch.records import BadRow, Item
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ Row = Item | BadRow
 BATCH_ROWS = 256
 BATCH_BYTES = 32_000_000
 """Embedded images make rows heavy: a batch ends early when it holds this much."""
+SPARSE = 4_096
+"""A batch with anything in it ends after so many rows, so that few wanted ones are not held up."""
 
 
 class Feed:
@@ -32,50 +35,75 @@ class Feed:
         self._wanted = wanted
         self._left = limit
         self._ready: deque[Row] = deque()
-        self._coming: asyncio.Task[list[Row]] | None = None
+        self._coming: asyncio.Task[tuple[list[Row], bool]] | None = None
         self._reading = asyncio.Lock()
         self._ended = False
+        self._closed = False
+        self._broken = False
 
     async def next(self) -> Row | None:
         """The next row to do, None at the end."""
-        while not self._ready and not self._ended:
+        while not self._ready and not self._ended and not self._closed:
             async with self._reading:
                 if not self._ready and not self._ended:
                     await self._refill()
-        return self._ready.popleft() if self._ready else None
+        return self._ready.popleft() if self._ready and not self._closed else None
 
     async def close(self) -> None:
-        """Wait for the reading thread, so that the manifest's files can be closed."""
-        self._ended = True
-        self._ready.clear()
+        """Stop reading, so that the manifest's files can be closed."""
+        self._closed = True
         if self._coming is not None:
             await asyncio.wait([self._coming])
-            self._coming = None
+            self._broken = self._coming.exception() is not None
+
+    def left(self, at_most: int) -> int | None:
+        """Wanted rows that were not handed out, for a closed feed; reads on, and so blocks.
+
+        None when more than ``at_most`` rows are unread, or reading them failed.
+        """
+        if self._broken:
+            return None
+        count = len(self._ready) + (len(self._coming.result()[0]) if self._coming else 0)
+        try:
+            for number, row in enumerate(self._rows):
+                if number >= at_most:
+                    return None
+                count += self._wanted(row)
+        except ManifestError:
+            return None
+        return count
 
     async def _refill(self) -> None:
-        coming, self._coming = self._coming or self._read_ahead(), None
-        batch = await coming
-        if not batch:
-            self._ended = True
-            return
+        self._coming = self._coming or self._read_ahead()
+        batch, more = await asyncio.shield(self._coming)
+        self._coming = None
         self._ready.extend(batch)
-        self._coming = self._read_ahead()
+        if more:
+            self._coming = self._read_ahead()
+        else:
+            self._ended = True
 
-    def _read_ahead(self) -> asyncio.Task[list[Row]]:
+    def _read_ahead(self) -> asyncio.Task[tuple[list[Row], bool]]:
         return asyncio.create_task(asyncio.to_thread(self._read))
 
-    def _read(self) -> list[Row]:
+    def _read(self) -> tuple[list[Row], bool]:
+        """The next rows, and whether more may come. Sparse ones are handed out a few at a time."""
         batch: list[Row] = []
-        held = 0
-        while len(batch) < BATCH_ROWS and held < BATCH_BYTES and self._left != 0:
+        seen = held = 0
+        while len(batch) < BATCH_ROWS and held < BATCH_BYTES and not (batch and seen >= SPARSE):
+            if self._left == 0:
+                return batch, False
+            if self._closed:
+                break
             row = next(self._rows, None)
             if row is None:
-                break
+                return batch, False
+            seen += 1
             if self._wanted(row):
                 batch.append(row)
                 held += _embedded_bytes(row)
                 self._left = None if self._left is None else self._left - 1
-        return batch
+        return batch, True
 
 
 def _embedded_bytes(row: Row) -> int:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from vbatch.engine.worker import Again
-from vbatch.errors import Exit, VbatchError
+from vbatch.errors import Exit, JournalError, Locked, ManifestError, VbatchError
 from vbatch.records import Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
     from types import TracebackType
 
     from vbatch.engine.feed import Feed, Row
@@ -45,9 +46,7 @@ class Engine:
         """Why the run ends before its rows do."""
 
     async def __aenter__(self) -> Self:
-        self._workers = [
-            asyncio.create_task(self._guarded(self._work())) for _ in range(self._slots)
-        ]
+        self._workers = [asyncio.create_task(self._guarded(self._work)) for _ in range(self._slots)]
         self._whole = asyncio.create_task(self._until_done())
         return self
 
@@ -105,7 +104,7 @@ class Engine:
         ended = await self._worker.answer(row)
         if isinstance(ended, Again):
             await self._room.acquire()
-            task = asyncio.create_task(self._guarded(self._once_more(ended)))
+            task = asyncio.create_task(self._guarded(partial(self._once_more, ended)))
             self._again.add(task)
             task.add_done_callback(self._again.discard)
         else:
@@ -127,9 +126,9 @@ class Engine:
             self._heard.clear()
             await self._heard.wait()
 
-    async def _guarded(self, step: Awaitable[None]) -> None:
+    async def _guarded(self, step: Callable[[], Awaitable[None]]) -> None:
         try:
-            await step
+            await step()
         except VbatchError as error:
             self.stop(_stop_for(error))
         except Exception as error:  # noqa: BLE001 - a bug must not cost the answers in flight
@@ -143,9 +142,15 @@ class Engine:
         self._out.put_nowait(None)
 
 
+_CODES: tuple[tuple[type[VbatchError], str], ...] = (
+    (Locked, "locked"),
+    (JournalError, "storage"),
+    (ManifestError, "manifest"),
+)
 _LEFT = Stop(exit_code=Exit.OK, code="left", message="the caller took no more outcomes")
 _BUG = Stop(exit_code=Exit.INTERNAL, code="internal", message="an internal error")
 
 
 def _stop_for(error: VbatchError) -> Stop:
-    return Stop(exit_code=error.exit_code, code=type(error).__name__.lower(), message=error.message)
+    code = next((code for kind, code in _CODES if isinstance(error, kind)), "internal")
+    return Stop(exit_code=error.exit_code, code=code, message=error.message)

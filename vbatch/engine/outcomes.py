@@ -132,6 +132,7 @@ def failure_of(
         first_at=past.first_at or tries.first_at,
         last_at=at,
         row_digest=row.row_digest,
+        former_digests=row.former_digests,
         job_digest=origin.run_digest,
         invocation=origin.invocation,
         file=row.file,

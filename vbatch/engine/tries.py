@@ -38,7 +38,8 @@ class Tries:
     def note(self, error: EndpointError, *, counts: bool) -> None:
         """Remember how an attempt ended. ``counts`` is False while the whole endpoint is down."""
         self.wasted += error.usage or Usage()
-        self.internal_errors = self.internal_errors + 1 if error.status == 500 else 0  # noqa: PLR2004 - HTTP
+        if counts:
+            self.internal_errors = self.internal_errors + 1 if error.status == 500 else 0  # noqa: PLR2004 - HTTP
         if isinstance(error, AmbiguousError):
             self.ambiguous += 1
         if counts and not _says_nothing_of_the_row(error):

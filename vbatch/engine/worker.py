@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
@@ -32,26 +31,23 @@ from vbatch.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from vbatch.clock import Clock
-    from vbatch.endpoint.budget import ByteBudget
     from vbatch.endpoint.client import Client
     from vbatch.endpoint.limits import Limiter
     from vbatch.endpoint.permit import Permit
     from vbatch.engine.breakers import Breakers
     from vbatch.engine.feed import Row
     from vbatch.engine.outcomes import Origin, Past, Stage
+    from vbatch.engine.preparing import Preparing
     from vbatch.job import Job
-    from vbatch.source.loader import ImageLoader
 
+E = TypeVar("E", bound=BaseException)
 Record = Callable[[Event], Awaitable[None]]
 
 FIRST_BACKOFF_S = 1.0
 LONGEST_ROW_WAIT_S = 120.0
 """An endpoint that asks for more than this waits as a whole, not row by row."""
-SHRUNK = 0.5
-"""What the longer side is multiplied with when the endpoint found the images too large."""
+OUT_OF_FILES_EPISODE_S = 5.0
 
 _OTHER_TOKEN_FIELD: dict[wire.TokenField, wire.TokenField] = {
     "max_tokens": "max_completion_tokens",
@@ -89,10 +85,9 @@ class Worker:
 
     job: Job
     origin: Origin
-    loader: ImageLoader
+    preparing: Preparing
     client: Client
     limiter: Limiter
-    budget: ByteBudget
     breakers: Breakers
     record: Record
     past: Callable[[str, str], Past]
@@ -102,9 +97,8 @@ class Worker:
     """Whether a gateway that takes one detail per request was asked for several."""
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _token_field: wire.TokenField | None = None
-    _refused_side: float = float("inf")
-    _refused_bytes: float = float("inf")
     _reserved_tokens: int = 0
+    _fewer_files_at: float = float("-inf")
 
     async def answer(self, row: Row) -> Outcome | Again | None:
         """The row's first attempt, without the machinery of retries."""
@@ -114,7 +108,7 @@ class Worker:
         try:
             return await self._attempt(row, tries)
         except EndpointError as error:
-            return Again(row, tries, error)
+            return Again(row, tries, _without_frames(error))
         except Stopped as stopped:
             self.stop_run(stopped.stop)
             return None
@@ -125,6 +119,7 @@ class Worker:
             retry=retry_if_exception(lambda error: isinstance(error, EndpointError)),
             wait=self._wait_after,
             sleep=self._nap,
+            before_sleep=_let_go,
             reraise=True,
         )
         try:
@@ -135,32 +130,28 @@ class Worker:
             return None
 
     def stop(self, stop: Stop) -> None:
-        """Send nothing more; what waits gives up its turn."""
+        """Send nothing more; what waits, or prepares its images, gives up its turn."""
         self._stopping.set()
         self.limiter.stop(stop)
+        self.preparing.stop(stop)
 
     async def _attempt(self, item: Item, tries: Tries) -> Outcome:
         """One attempt. Raises the EndpointError when the row is to be tried again."""
         try:
-            async with self._prepared(item, tries) as images:
+            async with self.preparing.images(item, tries) as images:
                 return await self._send(item, tries, images)
         except ImageError as error:
             code = "image_unreachable" if Remedy.INLINE in tries.mended else error.code
             return await self._fail(item, tries, code, "image", error.message)
 
-    @asynccontextmanager
-    async def _prepared(self, item: Item, tries: Tries) -> AsyncIterator[tuple[SentImage, ...]]:
-        """The row's images, their bytes counted against the budget while they are held."""
-        inline = Remedy.INLINE in tries.mended
-        async with self.budget.hold(self.loader.size_hint(item.images)):
-            images = await self.loader.load(item.images, inline=inline, shrink=_shrink(tries))
-            if self._was_refused_before(images):
-                images = await self.loader.load(item.images, inline=inline, shrink=SHRUNK)
-            yield images
-
     async def _send(self, item: Item, tries: Tries, images: tuple[SentImage, ...]) -> Outcome:
-        question = wire.question(self.job, item)
-        body = wire.build(question, item, images, self.job.profile, token_field=self._token_field)
+        try:
+            question = wire.question(self.job, item)
+            body = wire.build(
+                question, item, images, self.job.profile, token_field=self._token_field
+            )
+        except PermanentError as error:
+            return await self._fail(item, tries, error.code, "request", error.message)
         self.detail_merged |= body.detail_merged
         estimate = tokens.estimate(question, images)
         async with await self.limiter.acquire(estimate) as permit:
@@ -208,7 +199,15 @@ class Worker:
         if self._goes_on(asking, error):
             await self.record(self._tried(asking, error))
             raise error
-        return await self._fail(item, tries, error.code, stage_of(error), error.message, error)
+        return await self._fail(
+            item,
+            tries,
+            error.code,
+            stage_of(error),
+            error.message,
+            model=asking.body.model,
+            error=error,
+        )
 
     async def _fail(
         self,
@@ -217,6 +216,8 @@ class Worker:
         code: str,
         stage: Stage,
         message: str,
+        *,
+        model: str | None = None,
         error: EndpointError | None = None,
     ) -> Outcome:
         failure = failure_of(
@@ -233,7 +234,7 @@ class Worker:
         await self.record(
             Failed(
                 failure=failure,
-                model=_model_of(row, self.origin.model),
+                model=model or self.origin.model,
                 endpoint=self.origin.endpoint,
                 attempt=attempt_of(error) if error else None,
             )
@@ -257,22 +258,17 @@ class Worker:
             case Remedy.SHRINK:
                 if not _has(asking.images, PreparedImage):
                     return False
-                self._refused_side = min(self._refused_side, _longest_side(asking.images))
-                self._refused_bytes = min(self._refused_bytes, asking.body.image_bytes)
+                self.preparing.too_large(asking.images)
             case Remedy.TOKEN_FIELD:
                 self._token_field = _OTHER_TOKEN_FIELD[asking.body.token_field]
         asking.tries.mend(remedy)
         return True
 
-    def _was_refused_before(self, images: tuple[SentImage, ...]) -> bool:
-        size = sum(len(image.data) for image in images if isinstance(image, PreparedImage))
-        return size >= self._refused_bytes or _longest_side(images) >= self._refused_side
-
     def _tell_limiter(self, asking: _Asking, error: EndpointError) -> bool:
         """Pass on what an attempt says of the whole endpoint; whether it counts for the row."""
         match error:
             case TransientError(code="too_many_open_files"):
-                self.limiter.set_max_in_flight(self.limiter.state.in_flight // 2)
+                self._use_fewer_files()
                 asking.permit.close()
                 return False
             case PermanentError():
@@ -282,6 +278,13 @@ class Worker:
                 asking.permit.throttled(asking.item.id, error.message, error.retry_after_s)
                 return False
         return asking.permit.trouble(asking.item.id, error.message)
+
+    def _use_fewer_files(self) -> None:
+        """Halve what may be in flight, once for all that ran out of files together."""
+        now = self.clock.monotonic()
+        if now - self._fewer_files_at > OUT_OF_FILES_EPISODE_S:
+            self._fewer_files_at = now
+            self.limiter.set_max_in_flight(self.limiter.state.in_flight // 2)
 
     def _check_budget(self, estimate: int) -> None:
         stop = self.breakers.may_spend(self._reserved_tokens + estimate)
@@ -347,7 +350,7 @@ class Worker:
                 for nap in naps:
                     nap.cancel()
         if self._stopping.is_set():
-            await self.limiter.acquire()
+            await self.limiter.acquire()  # raises Stopped
 
 
 def _waits_as_a_whole(error: EndpointError) -> bool:
@@ -361,15 +364,13 @@ def _has(images: tuple[SentImage, ...], kind: type) -> bool:
     return any(isinstance(image, kind) for image in images)
 
 
-def _longest_side(images: tuple[SentImage, ...]) -> int:
-    sides = (max(image.width, image.height) for image in images if isinstance(image, PreparedImage))
-    return max(sides, default=0)
+def _let_go(state: RetryCallState) -> None:
+    """A row that waits must not hold its images, nor through the frames of its last error."""
+    error = state.outcome.exception() if state.outcome else None
+    if error is not None:
+        _without_frames(error)
 
 
-def _model_of(row: Row, model: str) -> str:
-    asked = row.params.get("model") if isinstance(row, Item) else None
-    return asked if isinstance(asked, str) else model
-
-
-def _shrink(tries: Tries) -> float:
-    return SHRUNK if Remedy.SHRINK in tries.mended else 1.0
+def _without_frames(error: E) -> E:
+    error.__context__ = error.__cause__ = None
+    return error.with_traceback(None)
