@@ -363,3 +363,10 @@ def test_an_error_inside_a_200_says_so():
     error = refusals.classify_inside(reply(200, body), body)
     assert error.message == "HTTP 200, error 429 inside: slow"
     assert error.provider_code == "429"
+
+
+def test_half_characters_of_headers_are_nowhere_in_an_error():
+    half = "https://new.example/\udce9"
+    error = refusals.classify(reply(308, location=half, x_request_id=half))
+    assert "https://new.example/\ufffd" in error.message
+    assert error.request_id == "https://new.example/\ufffd"

@@ -109,6 +109,21 @@ def test_a_failure_of_a_changed_row_displaces_its_old_answer(happens):
     assert tables(desk) == ([], ["timeout"], ["old"])
 
 
+def test_a_failure_leaves_an_answer_alone_that_the_row_has_under_former_templates(happens):
+    desk = happens(
+        rows.completed(text="old"), rows.failed(digest="d2", former_digests=("d0", "d1"))
+    )
+
+    assert tables(desk) == (["old"], [], [])
+    assert desk.ids("failed") == []
+
+
+def test_a_failure_displaces_an_answer_that_none_of_its_digests_stands_for(happens):
+    desk = happens(rows.completed(text="old"), rows.failed(digest="d2", former_digests=("d0",)))
+
+    assert tables(desk) == ([], ["timeout"], ["old"])
+
+
 def test_an_answer_ends_a_failure(happens):
     desk = happens(rows.failed(), rows.completed(text="new"))
 

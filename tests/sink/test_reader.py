@@ -73,6 +73,29 @@ async def test_all_four_tables_are_there(full):
     assert run.usage()["answered"].to_pylist() == [2]
 
 
+async def test_answers_are_counted_without_reading_them(full, tmp_path):
+    bare = await make(tmp_path / "bare")
+
+    assert (open_run(full).answered, open_run(bare).answered) == (1, 0)
+
+
+async def test_a_part_that_cannot_be_counted_is_named(full):
+    path = Layout(root=full).part("results", 2)
+    path.write_bytes(b"torn")
+
+    with pytest.raises(Corrupt, match=path.name):
+        _ = open_run(full).answered
+
+
+async def test_a_part_of_a_newer_vbatch_is_not_counted(full):
+    label = {b"vbatch": b'{"format_version": 2}'}
+    table = pa.table({"id": ["a"]}).replace_schema_metadata(label)
+    put_table(Quick(), Layout(root=full).part("results", 2), table)
+
+    with pytest.raises(Mismatch, match="newer"):
+        _ = open_run(full).answered
+
+
 async def test_an_empty_run_has_tables_with_their_whole_schema(empty):
     run = open_run(empty)
 

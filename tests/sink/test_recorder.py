@@ -12,11 +12,11 @@ import pytest
 from tests.sink import rows
 from tests.sink.clocks import ByHand, until
 from tests.sink.disks import Failing, Quick
-from vbatch.errors import Corrupt, Locked, StorageFull
+from vbatch.errors import Corrupt, Exit, JournalError, Locked, StorageFull
 from vbatch.sink import segments
 from vbatch.sink.journal import Journal, Rolling
 from vbatch.sink.layout import Layout
-from vbatch.sink.lock import STALE_AFTER_S, Lock
+from vbatch.sink.lock import BEAT_EVERY_S, STALE_AFTER_S, Lock
 from vbatch.sink.recorder import SYNC_AFTER_S, Recorder
 from vbatch.sink.storage import make_folder
 
@@ -261,6 +261,29 @@ async def test_a_bug_on_the_way_to_the_disk_reaches_whoever_waits(bench):
             await b.record(rows.completed())
         with pytest.raises(ZeroDivisionError):
             await b.record(rows.completed())
+
+
+@pytest.mark.parametrize(("chore", "after_s"), [("sync", SYNC_AFTER_S), ("beat", BEAT_EVERY_S)])
+async def test_a_bug_in_a_chore_stops_requests_and_still_takes_answers(
+    bench, monkeypatch, chore, after_s
+):
+    def break_down(self):
+        raise ZeroDivisionError("oops")
+
+    async with bench() as b:
+        with monkeypatch.context() as broken:
+            broken.setattr(Journal if chore == "sync" else Lock, chore, break_down)
+            await b.record(rows.asked("a"))
+            await b.clock.turn(after_s)
+            await until(lambda: b.recorder.trouble or any(t.done() for t in b.recorder._tasks))
+
+            with pytest.raises(JournalError, match=r"ZeroDivisionError.*oops") as caught:
+                await b.record(rows.asked("b"))
+            await b.record(rows.completed("a"))
+
+        assert caught.value.exit_code is Exit.STORAGE
+        assert b.ids() == [("A", "a"), ("C", "a")]
+        assert not any(task.done() for task in b.recorder._tasks)
 
 
 async def test_refusing_keeps_the_first_reason(bench):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import stat
@@ -85,7 +86,7 @@ async def test_the_next_night_knows_what_was_kept_answered_and_failed(opened):
     assert not history.is_answered(row(digest="d2"))
     assert history.is_answered(row(digest="d2", former=("d0", "d1")))
     assert not history.is_answered(row("b"))
-    assert (history.has_answer("a"), history.has_answer("a", "d2")) == (True, False)
+    assert (history.has_answer("a"), history.has_answer("z")) == (True, False)
     assert history.failure("a") is None
     past = history.failure("b")
     assert past is not None
@@ -95,6 +96,25 @@ async def test_the_next_night_knows_what_was_kept_answered_and_failed(opened):
     assert (past.first_at, past.invocation, past.job_digest) == (rows.T0, "i1", "j" * 32)
     assert list(history.failures()) == [past]
     assert list(history.answers(["finish_reason", "id"])) == [{"id": "a", "finish_reason": "stop"}]
+
+
+@pytest.mark.parametrize(
+    ("row_id", "digest", "former", "keeps"),
+    [
+        ("a", "d1", (), True),
+        ("a", "d2", ("d0", "d1"), True),
+        ("a", "d2", ("d0",), False),
+        ("b", "d1", (), False),
+        ("c", "d1", ("d1",), False),
+    ],
+)
+async def test_an_answer_is_kept_where_the_same_row_fails_later(
+    opened, row_id, digest, former, keeps
+):
+    await night(opened(), rows.completed(), rows.failed("b"))
+    failure = rows.failed(row_id, digest=digest, former_digests=former).failure
+
+    assert opened("i2").history().keeps_answer(failure) is keeps
 
 
 async def test_history_shows_only_what_stands_now(opened):
@@ -250,6 +270,40 @@ async def test_run_json_tells_how_the_run_stands(opened, tmp_path):
     assert stopped["totals"]["total_tokens"] == 15
     assert stopped["totals"]["possibly_billed"] == 1
     assert not stopped["totals"]["at_least"]
+
+
+async def test_a_snapshot_after_the_end_has_begun_is_not_the_last_word(opened, tmp_path):
+    folder = opened()
+    folder.keep(rows.kept())
+    await folder.start()
+    await folder.record(rows.completed())
+    finishing = asyncio.create_task(folder.finish(DONE))
+    while not finishing.done():
+        await folder.snapshot(Standing(name="late"))
+        await asyncio.sleep(0)
+    await finishing
+    await folder.snapshot(Standing(name="later still"))
+
+    status = orjson.loads((tmp_path / "run" / "run.json").read_bytes())
+    assert (status["state"], status["name"]) == ("finished", "captions")
+
+
+async def test_half_characters_in_what_is_said_of_a_run_become_whole(opened, tmp_path):
+    half = "go to \udce9"
+    stop = Stop(exit_code=Exit.NEEDS_A_PERSON, code="redirect", message=half, advice=half)
+    folder = opened()
+    folder.keep(rows.kept())
+    await folder.start()
+    await folder.snapshot(Standing(name=half, waiting=half))
+    working = open_run(tmp_path / "run").status()
+    await folder.finish(Standing(name=half, stop=stop, suspects=[half], exit_code=4))
+    stopped = open_run(tmp_path / "run").status()
+
+    whole = "go to \ufffd"
+    assert (working["name"], working["waiting"]) == (whole, whole)
+    assert stopped["stop"] == {"code": "redirect", "message": whole, "advice": whole}
+    assert (stopped["suspect"], stopped["exit_code"]) == ([whole], 4)
+    assert f"# {whole}\n" in (tmp_path / "run" / "README.md").read_text("utf-8")
 
 
 async def test_a_killed_invocation_gets_its_row_from_the_next_one(opened, tmp_path):

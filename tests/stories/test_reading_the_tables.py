@@ -141,3 +141,19 @@ def test_hugging_face_datasets_loads_the_folder(run, tmp_path, monkeypatch):
         str(run), "failures", cache_dir=str(tmp_path / "cache"), split="train"
     )
     assert failures["code"] == ["image_not_found"]
+
+
+def test_hugging_face_datasets_sees_a_run_that_grew(endpoint, workshop, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    datasets = pytest.importorskip("datasets")
+    server = endpoint(dialect="openai")
+    workshop.rows(8)
+    job = workshop.job(server.base_url)
+    sizes = []
+    for limit in (3, None):
+        vbatch.run(job, limit=limit)
+        loaded = datasets.load_dataset(
+            str(workshop.folder / "run"), cache_dir=str(tmp_path / "cache"), split="train"
+        )
+        sizes.append(len(loaded))
+    assert sizes == [3, 8]

@@ -64,10 +64,12 @@ def load(
     *,
     overrides: Sequence[str] = (),
     flags: Mapping[str, str] | None = None,
+    fresh: bool = False,
 ) -> Job:
     """Return the job of a file, with ``overrides`` (``key=value``) and ``flags`` over it.
 
-    A run in progress keeps the profile it began with. Raises JobError, with all that is wrong.
+    A run in progress keeps the profile it began with, unless it is to begin ``fresh``. Raises
+    JobError, with all that is wrong.
     """
     if isinstance(job, Job):
         if overrides or flags:
@@ -76,7 +78,7 @@ def load(
     path = None if job is None else Path(job)
     read = partial(load_job, path, overrides=overrides, flags=flags, env=os.environ, cwd=Path.cwd())
     loaded = read()
-    kept = read_kept(Layout(root=Path(loaded.output)))
+    kept = None if fresh else read_kept(Layout(root=Path(loaded.output)))
     return loaded if kept is None else read(kept_profile=Profile.model_validate(kept.profile))
 
 
@@ -96,8 +98,9 @@ def session(
     ``accept_change``: go on although the job asks something else; answered rows stay.
     ``changed_images``: answered rows whose local pictures were replaced are asked again.
     """
-    loaded = load(job, overrides=overrides)
-    again = again or f"vbatch run {shlex.quote(str(job))}" if not isinstance(job, Job) else again
+    loaded = load(job, overrides=overrides, fresh=fresh)
+    if not again and not isinstance(job, Job):
+        again = shlex.join(["vbatch", "run", str(job)])
     wish = Wish(
         limit=limit,
         fresh=fresh,

@@ -42,8 +42,9 @@ async def check(job: Job, *, clock: Clock) -> Findings:
     found.notes.append(f"job {job.name}: {job.profile.name}, model {job.model}")
     _check_key(job, found)
     _check_run(job, found)
-    _tell_rows(await rehearse(job, clock=clock, limit=CHECKED_ROWS), found)
-    _tell_urls(job, found)
+    report = await rehearse(job, clock=clock, limit=CHECKED_ROWS)
+    _tell_rows(report, found)
+    _tell_urls(job, report, found)
     await _check_model(job, clock, found)
     if job.price.input is None or job.price.output is None:
         found.notes.append("price: known only where the endpoint reports a cost (see [price])")
@@ -74,7 +75,7 @@ def _check_run(job: Job, found: Findings) -> None:
     if kept is None:
         found.notes.append(f"output {job.output}: a new run")
         return
-    results = open_run(job.output).results().num_rows
+    results = open_run(job.output).answered
     found.notes.append(f"output {job.output}: {results:,} rows answered already")
     try:
         check_question(kept, job, has_answers=results > 0, accept=False)
@@ -90,8 +91,8 @@ def _tell_rows(report: Rehearsal, found: Findings) -> None:
     found.problems += [f"row {row_id}: {why}" for row_id, why in report.failures]
 
 
-def _tell_urls(job: Job, found: Findings) -> None:
-    if job.profile.images.urls and job.images.send != "inline":
+def _tell_urls(job: Job, report: Rehearsal, found: Findings) -> None:
+    if report.remote_images and job.profile.images.urls and job.images.send != "inline":
         found.notes.append(
             "images given as URL are sent as URL: they can be neither stripped nor checked "
             '(images.send = "inline" fetches them)'

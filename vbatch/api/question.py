@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +33,6 @@ def check_question(kept: Kept | None, job: Job, *, has_answers: bool, accept: bo
 
 def to_keep(kept: Kept | None, job: Job, scan: ManifestScan, columns: tuple[str, ...]) -> Kept:
     """What the run keeps from now on. Types of columns and former templates stay as they were."""
-    former = kept.template_columns if kept else ()
     return Kept(
         job_text=job.source_text,
         overrides=job.overrides,
@@ -41,7 +42,24 @@ def to_keep(kept: Kept | None, job: Job, scan: ManifestScan, columns: tuple[str,
         carried_schema=scan.carried_schema,
         given_schema=scan.given_schema,
         renamed=scan.renamed,
-        template_columns=former if columns in former else (*former, columns),
+        template_columns=_with(kept.template_columns if kept else (), columns),
         job_path=str(job.path) if job.path else None,
         cwd=str(Path.cwd()),
     )
+
+
+def reach_digest(job: Job, job_digest: str, default_root: Path) -> str:
+    """``job_digest``, and which images the job may read."""
+    reach = [job_digest, str(job.images.allow_private_urls), *map(str, job.roots(default_root))]
+    return blake2b("\0".join(reach).encode("utf-8", "replace"), digest_size=16).hexdigest()
+
+
+def with_columns(kept: Kept, columns: tuple[str, ...]) -> Kept:
+    """``kept``, knowing its rows by what a retry's template asks, too."""
+    return replace(kept, template_columns=_with(kept.template_columns, columns))
+
+
+def _with(
+    former: tuple[tuple[str, ...], ...], columns: tuple[str, ...]
+) -> tuple[tuple[str, ...], ...]:
+    return former if columns in former else (*former, columns)

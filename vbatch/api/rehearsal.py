@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vbatch.api.question import reach_digest
 from vbatch.api.todo import Todo
 from vbatch.api.wiring import loader_of, manifest_of
 from vbatch.endpoint import tokens, wire
-from vbatch.errors import EndpointError, ImageError
+from vbatch.errors import EndpointError, ImageError, Locked
 from vbatch.records import BadRow, Item
 from vbatch.sink.layout import Layout
 from vbatch.sink.run_folder import RunFolder
@@ -37,6 +38,8 @@ class Rehearsal:
     """What would be sent. ``failures`` are the first few rows that would fail, as (id, why)."""
 
     rows: int
+    remote_images: int = 0
+    """Rows of the whole manifest that name an http(s) image."""
     done: int = 0
     requests: int = 0
     images: int = 0
@@ -73,7 +76,7 @@ async def rehearse(job: Job, *, clock: Clock, limit: int | None = None) -> Rehea
     todo, before = await asyncio.to_thread(_todo, job, clock)
     manifest = manifest_of(job, before)
     scan = await asyncio.to_thread(manifest.scan)
-    report = Rehearsal(rows=scan.rows)
+    report = Rehearsal(rows=scan.rows, remote_images=scan.remote_images)
     loader = loader_of(job, manifest, clock)
     try:
         rows = _open_rows(manifest, scan, todo, report)
@@ -88,10 +91,19 @@ async def rehearse(job: Job, *, clock: Clock, limit: int | None = None) -> Rehea
 def _todo(job: Job, clock: Clock) -> tuple[Todo | None, tuple[tuple[str, ...], ...]]:
     if not Layout(root=Path(job.output)).hidden.is_dir():
         return None, ()
-    folder = RunFolder.open(job.output, clock=clock, invocation=secrets.token_hex(6))
+    try:
+        folder = RunFolder.open(job.output, clock=clock, invocation=secrets.token_hex(6))
+    except Locked:  # at work elsewhere: what is done already cannot be told
+        return None, ()
     try:
         before = folder.kept.template_columns if folder.kept else ()
-        return Todo(history=folder.history(), job_digest=job.digest), before
+        root = manifest_of(job).root
+        todo = Todo(
+            history=folder.history(),
+            job_digest=job.digest,
+            reach_digest=reach_digest(job, job.digest, root),
+        )
+        return todo, before
     finally:
         folder.close()
 

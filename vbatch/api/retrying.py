@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import orjson
 
-from vbatch.errors import FAILURE_CODES, JobError
+from vbatch.errors import FAILURE_CODES, JobError, StorageFull
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -55,14 +56,17 @@ class Memory:
         words = _words(selection)
         before = self._read()
         earlier = before.get("invocations", []) if before.get("words") == words else []
-        self._path.write_bytes(
-            orjson.dumps({"words": words, "invocations": [*earlier, invocation]})
-        )
+        data = orjson.dumps({"words": words, "invocations": [*earlier, invocation]})
+        try:
+            self._path.write_bytes(data)
+        except OSError as error:
+            raise StorageFull(f"{self._path} cannot be written: {error.strerror}") from error
         return frozenset(earlier)
 
     def finish(self) -> None:
         """The retry is through: the same words begin a new one."""
-        self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
 
     def _read(self) -> Mapping[str, JsonValue]:
         try:

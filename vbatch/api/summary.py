@@ -15,8 +15,8 @@ from vbatch.records import JsonValue, Stop  # noqa: TC001
 class Summary:
     """How an invocation ended.
 
-    ``answered`` and ``failed`` count rows of this invocation; ``total_answered`` and
-    ``total_failed`` those of the whole run. ``left`` rows are still to do. ``possibly_billed``
+    ``answered`` and ``failed`` count rows of this invocation; the ``total_`` fields
+    those of the whole run. ``left`` rows are still to do. ``possibly_billed``
     counts requests of this invocation whose fate is not known. ``codes`` counts this invocation's
     failures, ``finish_reasons`` its answers that are not plainly finished.
     """
@@ -30,6 +30,7 @@ class Summary:
     total_failed: int = 0
     left: int = 0
     possibly_billed: int = 0
+    total_possibly_billed: int = 0
     requests: int = 0
     total_tokens: int = 0
     cost: Decimal | None = None
@@ -69,10 +70,10 @@ class Summary:
         return f"stopped ({self.stop.code}): {self.stop.message}{advice}"
 
     def _counts(self) -> str:
-        now = f" (+{self.answered:,} now)" if self.answered != self.total_answered else ""
         return (
-            f"{self.total_answered:,} answered{now}, {self.total_failed:,} failed, "
-            f"{self.left:,} left, {self.possibly_billed:,} possibly billed"
+            f"{_of(self.total_answered, self.answered)} answered, {self.total_failed:,} failed, "
+            f"{self.left:,} left, {_of(self.total_possibly_billed, self.possibly_billed)} possibly "
+            "billed"
         )
 
     def _details(self) -> list[str]:
@@ -90,6 +91,11 @@ class Summary:
 
     def _next(self) -> str:
         return f" · next: {self.again}" if self.again else f" · {self.run}"
+
+
+def _of(total: int, now: int) -> str:
+    """A figure of the whole run, and what of it came now where that differs."""
+    return f"{total:,}" if now == total else f"{total:,} (+{now:,} now)"
 
 
 def _counted(counts: Mapping[str, int]) -> str:

@@ -6,10 +6,11 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from vbatch.records import Failure, Outcome, Result
+from vbatch.records import Completed, Failed
 from vbatch.state import Tallies, Tally, sum_of
 
 if TYPE_CHECKING:
+    from vbatch.records import Event, Failure, Result
     from vbatch.sink.history import History
 
 PLAIN_ENDINGS = frozenset({"stop", "eos", "end_turn", "completed", "tool_calls"})
@@ -39,18 +40,21 @@ class Live:
         self.total_answered = self.history.answered
         self.total_failed = self.history.failed
 
-    def add(self, outcome: Outcome, at: float) -> None:
-        """Count an outcome that came ``at`` (seconds, monotonic)."""
-        self._times.append(at)
-        if isinstance(outcome, Failure):
-            self._add_failure(outcome)
-        else:
-            self._add_result(outcome)
+    def fold(self, event: Event, at: float) -> None:
+        """Count an event that was recorded ``at`` (seconds, monotonic)."""
+        self.events.fold(event)
+        match event:
+            case Completed(result=result):
+                self._times.append(at)
+                self._add_result(result)
+            case Failed(failure=failure):
+                self._times.append(at)
+                self._add_failure(failure)
 
     def _add_failure(self, failure: Failure) -> None:
         self.failed += 1
         self.codes[failure.code] += 1
-        if self.history.has_answer(failure.id, failure.row_digest):
+        if self.history.keeps_answer(failure):
             return
         self.total_answered -= self.history.has_answer(failure.id)
         self.total_failed += self.history.failure(failure.id) is None

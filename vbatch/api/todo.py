@@ -28,6 +28,7 @@ class Todo:
 
     history: History
     job_digest: str
+    reach_digest: str
     chosen: AbstractSet[str] | None = None
     changed: Callable[[Item], bool] = field(default=lambda _: False)
 
@@ -54,4 +55,6 @@ class Todo:
         before = self.history.failure(row.id)
         if before is None or before.row_digest not in {row.row_digest, *row.former_digests}:
             return True
-        return before.retryable or before.job_digest != self.job_digest
+        forbidden = before.code == "image_forbidden"
+        now = self.reach_digest if forbidden else self.job_digest
+        return before.retryable or before.job_digest != now

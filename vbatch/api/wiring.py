@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import resource
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vbatch.endpoint.limits import Limiter
+from vbatch.errors import JobError
 from vbatch.source.loader import ImageLoader
 from vbatch.source.manifest import Manifest
 
@@ -31,8 +33,11 @@ def manifest_of(job: Job, template_columns_before: Sequence[Sequence[str]] = ())
 
 
 def loader_of(job: Job, manifest: Manifest, clock: Clock) -> ImageLoader:
-    """What prepares a job's images."""
+    """What prepares a job's images. Raises JobError for a root that is not there."""
     images, dialect = job.images, job.profile.images
+    for root in images.root:
+        if not Path(root).is_dir():
+            raise JobError(f"images.root: there is no folder {root}")
     return ImageLoader(
         limits=job.image_limits(),
         send=images.send,

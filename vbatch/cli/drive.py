@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -44,11 +46,20 @@ def drive(
         summary = asyncio.run(_drive(session, signals, quiet=quiet))
     finally:
         signals.rest()
-    if as_json:
-        click.echo(orjson.dumps(summary.as_json(), option=orjson.OPT_INDENT_2))
     if not quiet or summary.stop is not None:
-        click.echo(f"vbatch: {summary.line()}", err=True)
+        _say(f"vbatch: {summary.line()}", err=True)
+    if as_json:
+        _say(orjson.dumps(summary.as_json(), option=orjson.OPT_INDENT_2).decode())
     return summary.exit_code
+
+
+def _say(text: str, *, err: bool = False) -> None:
+    """Print; a reader that has gone must not change how the run ends."""
+    with contextlib.suppress(OSError):
+        click.echo(text, err=err)
+        return
+    with contextlib.suppress(OSError), Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), (sys.stderr if err else sys.stdout).fileno())
 
 
 async def _drive(session: Session, signals: _Signals, *, quiet: bool) -> Summary:
@@ -85,8 +96,12 @@ class _Signals:
         self._seen += 1
         if self._seen == 1:
             self._drain(number)
-        elif self._last_word is None:
-            self._session.cancel()
+        else:
+            self._cancel(number)
+
+    def _cancel(self, number: signal.Signals) -> None:
+        self._session.cancel()
+        if self._last_word is None:
             self._last_word = threading.Timer(LAST_WORD_S, self._give_up, [_CODES[number]])
             self._last_word.daemon = True
             self._last_word.start()
@@ -97,7 +112,7 @@ class _Signals:
         )
         if number == signal.SIGTERM:
             drain_s = self._session.job.retry.drain
-            asyncio.get_running_loop().call_later(drain_s, self._session.cancel)
+            asyncio.get_running_loop().call_later(drain_s, self._cancel, number)
             until = f"at most {drain_s:g} s"
         else:
             until = "again to give up"

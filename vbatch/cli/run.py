@@ -51,7 +51,7 @@ def run(
     from vbatch import api  # noqa: PLC0415 - keeps `--help` quick
 
     flags = options.flags_of(words)
-    loaded = api.load(job, overrides=overrides, flags=flags)
+    loaded = api.load(job, overrides=overrides, flags=flags, fresh=fresh)
     if dry_run:
         return _rehearse(loaded, limit, as_json=as_json)
     from vbatch.cli.drive import drive  # noqa: PLC0415

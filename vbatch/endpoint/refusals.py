@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from vbatch.endpoint import phrases
 from vbatch.endpoint.complaints import Complaint, read_complaint
 from vbatch.endpoint.reply import NotJsonError, Reply
-from vbatch.endpoint.strings import OutsizedJsonError
+from vbatch.endpoint.strings import OutsizedJsonError, whole
 from vbatch.endpoint.usage import read_usage
 from vbatch.endpoint.waits import is_shut, limit_headers, waiting_time
 from vbatch.errors import (
@@ -99,7 +99,7 @@ class Case:
         return known.search(self.complaint.words) is not None
 
     def _clear(self, text: str) -> str:
-        return redact(text, self.secrets)
+        return whole(redact(text, self.secrets))
 
     def _request_id(self) -> str:
         named = (self.reply.headers.get(name) for name in _REQUEST_IDS)

@@ -240,11 +240,18 @@ def _label(value: JsonValue) -> str | None:
 
 def _usage(layers: list[_Object], headers: Mapping[str, str]) -> Usage:
     usage = read_usage(layers[-1].get("usage"))
-    if usage == _SILENT:
-        usage = next(filter(_SILENT.__ne__, _elsewhere(layers)), _SILENT)
+    for told in _elsewhere(layers):
+        usage = _filled(usage, told)
     if usage.cost is None and _COST_HEADER in headers:
         return replace(usage, cost=read_cost(headers[_COST_HEADER]))
     return usage
+
+
+def _filled(usage: Usage, told: Usage) -> Usage:
+    """``usage`` with what only ``told`` knows: tokens as a whole, cost by itself."""
+    if usage == _SILENT:
+        return told
+    return usage if usage.cost is not None else replace(usage, cost=told.cost)
 
 
 def _elsewhere(layers: list[_Object]) -> Iterator[Usage]:

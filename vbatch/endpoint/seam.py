@@ -108,6 +108,10 @@ def _cause(error: BaseException) -> str:
         return f"the proxy builds no tunnel (HTTP {error.status})"
     if isinstance(error, aiohttp.ClientResponseError):
         return f"a malformed HTTP answer: {' '.join(error.message.split())}"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        refused = error.certificate_error
+        why = getattr(refused, "verify_message", None) or str(refused)
+        return f"its certificate is not trusted: {why}"
     if isinstance(error, aiohttp.ClientConnectorError):
         return _cause_below(error.os_error)
     return " ".join(str(error).split()) or type(error).__name__

@@ -90,7 +90,7 @@ class Breakers:
             exit_code=Exit.USAGE,
             code="wrong_url",
             message=f"nothing usable at {self._address}: {error.message}",
-            advice="is the URL right? See endpoint.base_url (it ends before /chat/completions)",
+            advice="is the URL right? endpoint.base_url ends before /chat/completions",
         )
 
     def _unreached(self, error: EndpointError) -> Stop:

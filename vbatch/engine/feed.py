@@ -40,6 +40,8 @@ class Feed:
         self._ended = False
         self._closed = False
         self._broken = False
+        self.handed = 0
+        """Rows handed out so far."""
 
     async def next(self) -> Row | None:
         """The next row to do, None at the end."""
@@ -47,7 +49,10 @@ class Feed:
             async with self._reading:
                 if not self._ready and not self._ended:
                     await self._refill()
-        return self._ready.popleft() if self._ready and not self._closed else None
+        if not self._ready or self._closed:
+            return None
+        self.handed += 1
+        return self._ready.popleft()
 
     async def close(self) -> None:
         """Stop reading, so that the manifest's files can be closed."""

@@ -130,7 +130,7 @@ class Engine:
         try:
             await step()
         except VbatchError as error:
-            self.stop(_stop_for(error))
+            self.stop(stop_for(error))
         except Exception as error:  # noqa: BLE001 - a bug must not cost the answers in flight
             self._bug = self._bug or error
             self.stop(_BUG)
@@ -151,6 +151,7 @@ _LEFT = Stop(exit_code=Exit.OK, code="left", message="the caller took no more ou
 _BUG = Stop(exit_code=Exit.INTERNAL, code="internal", message="an internal error")
 
 
-def _stop_for(error: VbatchError) -> Stop:
+def stop_for(error: VbatchError) -> Stop:
+    """The reason to stop that an error is."""
     code = next((code for kind, code in _CODES if isinstance(error, kind)), "internal")
     return Stop(exit_code=error.exit_code, code=code, message=error.message)

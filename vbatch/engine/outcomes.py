@@ -37,6 +37,9 @@ class Origin:
     job_digest: str
     run_digest: str
     """The job digest of the run itself; ``job_digest`` differs in a retry with other settings."""
+    reach_digest: str
+    """As ``run_digest``, and which images may be read: other roots make a forbidden one worth
+    another look."""
     endpoint: str
     model: str
     max_ambiguous: int
@@ -133,7 +136,7 @@ def failure_of(
         last_at=at,
         row_digest=row.row_digest,
         former_digests=row.former_digests,
-        job_digest=origin.run_digest,
+        job_digest=origin.reach_digest if code == "image_forbidden" else origin.run_digest,
         invocation=origin.invocation,
         file=row.file,
         line=row.line,

@@ -155,6 +155,10 @@ class Worker:
         self.detail_merged |= body.detail_merged
         estimate = tokens.estimate(question, images)
         async with await self.limiter.acquire(estimate) as permit:
+            if self._token_field not in {None, body.token_field}:  # refused meanwhile
+                body = wire.build(
+                    question, item, images, self.job.profile, token_field=self._token_field
+                )
             self._check_budget(estimate)
             self._reserved_tokens += estimate
             try:

@@ -51,6 +51,7 @@ _USAGE = (
 )
 _FAILURE = (
     "row_digest",
+    "former_digests",
     "job_digest",
     "row",
     "code",
@@ -162,7 +163,7 @@ def dumps(entries: Sequence[Entry]) -> bytes:
     try:
         return orjson.dumps(entries, default=str)
     except orjson.JSONEncodeError:
-        return orjson.dumps(_clean(entries), default=str)
+        return orjson.dumps(clean(entries), default=str)
 
 
 def loads(data: bytes) -> list[list[Any]]:
@@ -176,7 +177,8 @@ _SMALLEST = -(2**63)
 _DEEPEST = 100
 
 
-def _clean(value: Any, depth: int = 0) -> Any:
+def clean(value: Any, depth: int = 0) -> Any:
+    """``value`` as JSON can hold it: see ``dumps``."""
     if isinstance(value, str):
         return clean_text(value)
     if isinstance(value, int):
@@ -184,9 +186,9 @@ def _clean(value: Any, depth: int = 0) -> Any:
     if depth > _DEEPEST:
         return clean_text(str(value))
     if isinstance(value, dict):
-        return {clean_text(str(key)): _clean(inner, depth + 1) for key, inner in value.items()}
+        return {clean_text(str(key)): clean(inner, depth + 1) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_clean(inner, depth + 1) for inner in value]
+        return [clean(inner, depth + 1) for inner in value]
     return value
 
 

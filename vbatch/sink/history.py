@@ -13,7 +13,7 @@ from vbatch.state import PastFailure
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from vbatch.records import BadRow, Item
+    from vbatch.records import BadRow, Failure, Item
     from vbatch.sink.commits import Commit
     from vbatch.sink.index import Index
     from vbatch.sink.layout import Layout
@@ -62,15 +62,15 @@ class History:
 
     def is_answered(self, row: Item | BadRow) -> bool:
         """Whether the row as it is now has an answer, under the templates of then or of now."""
-        place, same = self._index.get(row.id, row.row_digest)
-        if place <= 0 or same:
-            return place > 0
-        return any(self._index.get(row.id, digest)[1] for digest in row.former_digests)
+        return self._stands(row)
 
-    def has_answer(self, row_id: str, digest: str | None = None) -> bool:
-        """Whether the id stands as answered; with ``digest``, for a row that asks just that."""
-        place, same = self._index.get(row_id, digest or "")
-        return place > 0 and (digest is None or same)
+    def keeps_answer(self, failure: Failure) -> bool:
+        """Whether the row that failed has an answer, which the failure then leaves alone."""
+        return self._stands(failure)
+
+    def has_answer(self, row_id: str) -> bool:
+        """Whether the id stands as answered, whatever it asked."""
+        return self._index.place(row_id) > 0
 
     def failure(self, row_id: str) -> PastFailure | None:
         """How the row failed last, None if it has not or has an answer since."""
@@ -89,6 +89,12 @@ class History:
                 for row in batch.to_pylist():
                     if self._index.place(row["id"]) == number:
                         yield row
+
+    def _stands(self, row: Item | BadRow | Failure) -> bool:
+        place, same = self._index.get(row.id, row.row_digest)
+        if place <= 0 or same:
+            return place > 0
+        return any(self._index.get(row.id, digest)[1] for digest in row.former_digests)
 
     def _read_failures(self) -> dict[str, PastFailure]:
         failures = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,11 +13,13 @@ from vbatch.errors import Corrupt, Mismatch
 from vbatch.sink.kept import check_version, read_json
 from vbatch.sink.layout import OURS, Layout, Table
 from vbatch.sink.lock import is_held
-from vbatch.sink.parts import read_part, texts
+from vbatch.sink.parts import count_rows, read_part, texts
 from vbatch.sink.schemas import FAILURES, RESULTS, USAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+T = TypeVar("T")
 
 
 def open_run(path: str | Path) -> Run:
@@ -44,6 +46,14 @@ class Run:
     def results(self) -> pa.Table:
         """Answered rows, each id once."""
         return self._current("results", "failures")
+
+    @property
+    def answered(self) -> int:
+        """How many rows ``results`` has, read from the parts' footers.
+
+        While a run is at work, and after a kill until the next command, displaced rows count too.
+        """
+        return sum(self._each_part("results", count_rows).values())
 
     def failures(self) -> pa.Table:
         """Rows that were tried and have no answer, each id once."""
@@ -85,12 +95,18 @@ class Run:
         return _joined(current, schema)
 
     def _parts(self, table: Table, columns: list[str] | None = None) -> dict[int, pa.Table]:
-        """The parts by number; listed again if a run at work removed one before we read it."""
+        return self._each_part(table, lambda path: read_part(path, columns))
+
+    def _each_part(self, table: Table, read: Callable[[Path], T]) -> dict[int, T]:
+        """What ``read`` makes of the parts, by number.
+
+        They are listed again if a run at work removed one before we read it.
+        """
         layout = Layout(root=self.path)
         numbers = layout.parts(table)
         while True:
             try:
-                return {n: read_part(layout.part(table, n), columns) for n in numbers}
+                return {n: read(layout.part(table, n)) for n in numbers}
             except Corrupt:
                 listed, numbers = numbers, layout.parts(table)
                 if numbers == listed:

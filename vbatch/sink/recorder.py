@@ -227,6 +227,13 @@ class Recorder:
         except JournalError as error:
             self._dead = self._dead or not isinstance(error, StorageFull)
             self.refuse(error)
+        except Exception as error:  # noqa: BLE001 - without its chores a run is not safe, bug or no
+            self.refuse(
+                JournalError(
+                    f"syncing the journal or keeping the lock failed: {error!r}. Nothing more is "
+                    "sent; run the same command again: nothing recorded is lost"
+                )
+            )
 
 
 def _again(error: Exception) -> Exception:

@@ -24,6 +24,7 @@ _CHUNK_BYTES = 4 << 20
 _USAGE_OF_RESULT = AT_COMPLETED["prompt_tokens"]
 _USAGE_OF_ATTEMPT = AT_ATTEMPT["prompt_tokens"]
 _DIGEST = {kind: at["row_digest"] for kind, at in codec.AT_OUTCOME.items()}
+_FORMER = AT_FAILED["former_digests"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,7 @@ class Replay:
     """Takes a segment's entries in order. ``index`` says where ids stand in older parts.
 
     A row's outcome is its newest answer, else its newest failure; a failure never displaces an
-    answer to the same row digest.
+    answer to the same row, under its digest of now or one it had under former templates.
     """
 
     def __init__(self, *, tallies: Tallies, index: Index, schemas: Schemas) -> None:
@@ -90,23 +91,22 @@ class Replay:
             answered = entry[0] == codec.COMPLETED
             before = self._standing.get(entry[1])
             if before is None:
-                if place > 0 and unchanged and not answered:
+                if place > 0 and not answered and (unchanged or self._stood_before(entry)):
                     continue
                 if place:
                     self._displaced[place].append(entry[1])
-            elif not self._displace(before, digest, answered):
+            elif before.answered and not answered and before.digest in (digest, *entry[_FORMER]):
                 continue
+            else:
+                (self._results if before.answered else self._failed).drop(before.number)
             rows = self._results if answered else self._failed
             self._standing[entry[1]] = _Standing(answered, rows.add(entry), digest)
         self._results.convert()
         self._failed.convert()
 
-    def _displace(self, before: _Standing, digest: str, answered: bool) -> bool:
-        """Whether the outcome before gives way."""
-        if before.answered and not answered and before.digest == digest:
-            return False
-        (self._results if before.answered else self._failed).drop(before.number)
-        return True
+    def _stood_before(self, entry: Sequence[Any]) -> bool:
+        """Whether a failed row stands in the older parts under one of its former digests."""
+        return any(self._index.get(entry[1], digest)[1] for digest in entry[_FORMER])
 
 
 class _Rows:

@@ -63,6 +63,7 @@ class RunFolder:
         self._books = Books(layout, storage, schemas)
         self._recorder: Recorder | None = None
         self._to_commit: deque[Closed] = deque()
+        self._ending = False
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="vbatch-commit")
 
     @classmethod
@@ -182,7 +183,10 @@ class RunFolder:
         """Write run.json while at work; ``live`` counts this invocation's events up to now.
 
         A disk that refuses shows as ``trouble``, as it does for everything written in between.
+        Once ``finish`` or ``close`` has begun nothing is written: theirs is the last word.
         """
+        if self._ending:
+            return
         now = None if live is None else live.copy()
         try:
             await self._aside(self._put_run_json, "running", standing, now)
@@ -195,6 +199,7 @@ class RunFolder:
         Raises ``StorageFull`` where the disk does not allow it: nothing recorded is lost, the next
         command does it.
         """
+        self._ending = True
         try:
             if self._recorder is not None:
                 if isinstance(self._recorder.trouble, Locked):
@@ -207,6 +212,7 @@ class RunFolder:
 
     def close(self) -> None:
         """Let go of the run as it is; what was recorded is found by the next command."""
+        self._ending = True
         if self._recorder is not None:
             self._recorder.abandon()
             self._recorder = None

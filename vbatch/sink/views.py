@@ -11,6 +11,7 @@ import orjson
 import pyarrow as pa
 
 from vbatch.records import Stop  # noqa: TC001
+from vbatch.sink.codec import clean, clean_text
 from vbatch.sink.layout import FORMAT_VERSION
 from vbatch.sink.parts import put_table
 from vbatch.sink.schemas import MOMENT, USAGE, labelled_usage
@@ -73,7 +74,7 @@ def put_run_json(  # noqa: PLR0913 - one thing each that stands in it
         "digests": {"job": job_digest},
         "suspect": list(standing.suspects),
     }
-    put(storage, layout.run_json, orjson.dumps(body, option=orjson.OPT_INDENT_2) + b"\n")
+    put(storage, layout.run_json, orjson.dumps(clean(body), option=orjson.OPT_INDENT_2) + b"\n")
 
 
 def put_usage(storage: Storage, layout: Layout, tallies: Tallies) -> None:
@@ -92,7 +93,10 @@ def put_readme(storage: Storage, layout: Layout, commit: Commit, standing: Stand
         "superseded": commit.parts["superseded"],
     }
     names = [name for name, parts in tables.items() if parts]
-    put(storage, layout.root / "README.md", _readme(names, standing).encode())
+    times = [tally.finished_at for tally in commit.tallies.by_key.values()]
+    as_of = f"commit {commit.n} of {iso(max(times, default=0.0))}"
+    text = _readme(names, standing, as_of)
+    put(storage, layout.root / "README.md", clean_text(text).encode())
 
 
 def iso(at: float) -> str:
@@ -127,11 +131,11 @@ def _usage_column(field: pa.Field, pairs: list[tuple[tuple[str, str, str], Tally
     return pa.array([min(v, _LARGEST) for v in values], field.type)
 
 
-def _readme(names: list[str], standing: Standing) -> str:
+def _readme(names: list[str], standing: Standing, as_of: str) -> str:
     counts = standing.counts
     title = standing.name or "A vbatch run"
     return f"""\
-{_front_matter(names)}# {title}
+{_front_matter(names, as_of)}# {title}
 
 Answers of a vision model to a manifest of images, written by vbatch.
 
@@ -153,7 +157,8 @@ higher number holds.
 """
 
 
-def _front_matter(names: list[str]) -> str:
+def _front_matter(names: list[str], as_of: str) -> str:
+    """``as_of`` changes with the tables: the datasets library tells its caches apart by it."""
     if not names:
         return ""
     lines = ["---", "configs:"]
@@ -162,4 +167,5 @@ def _front_matter(names: list[str]) -> str:
         if name == names[0]:
             lines.append("  default: true")
         lines.append(f"  data_files: {name}/*.parquet")
+        lines.append(f'  description: "{name}, {as_of}"')
     return "\n".join([*lines, "---", "", ""])

@@ -1,0 +1,124 @@
+"""Says how an invocation stands: to progress, to run.json, and at its end."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vbatch.api.summary import Summary
+from vbatch.errors import redact
+from vbatch.records import ProgressView
+from vbatch.sink.views import Standing
+from vbatch.state import Counts
+
+if TYPE_CHECKING:
+    from vbatch.api.tally import Live
+    from vbatch.clock import Clock
+    from vbatch.engine.worker import Worker
+    from vbatch.job import Job
+    from vbatch.records import Stop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Teller:
+    """``rows`` counts the manifest's rows, those that ask the same under one id once.
+
+    ``started`` is on the monotonic clock; ``again`` the command that goes on after a stop.
+    """
+
+    job: Job
+    invocation: str
+    rows: int
+    live: Live
+    worker: Worker
+    clock: Clock
+    started: float
+    again: str
+    billed_before: int
+    """Requests of earlier invocations whose fate is not known."""
+
+    def view(self) -> ProgressView:
+        """For progress."""
+        sums = self.live.sums()
+        state = self.worker.limiter.state
+        rate = self.live.rows_per_s(self.clock.monotonic())
+        return ProgressView(
+            total=max(self.rows, self.live.total_answered + self.live.total_failed),
+            answered=self.live.total_answered,
+            failed=self.live.total_failed,
+            tokens=sums.total_tokens,
+            in_flight=state.in_flight,
+            waiting_reason=state.reason,
+            rows_per_s=rate,
+            eta_s=self.left() / rate if rate else None,
+            cost=sums.cost,
+        )
+
+    def standing(self, summary: Summary | None = None) -> Standing:
+        """For run.json: at work, or with ``summary`` at the end."""
+        live = self.live
+        sums = live.sums(ended=summary is not None)
+        return Standing(
+            name=self.job.name,
+            counts=Counts(
+                rows=self.rows,
+                answered=live.total_answered,
+                failed=live.total_failed,
+                left=self.left() if summary is None else summary.left,
+                possibly_billed=self.billed_before + sums.possibly_billed,
+            ),
+            stop=summary.stop if summary else None,
+            exit_code=summary.exit_code if summary else None,
+            waiting=None if summary else self.worker.limiter.state.reason,
+            suspects=self.worker.client.suspect_ids,
+        )
+
+    def summary(self, stop: Stop | None, *, left: int, at_least: bool) -> Summary:
+        """For the end. ``at_least``: a power cut may have lost some of what was counted."""
+        live, sums = self.live, self.live.sums(ended=True)
+        again = self.again if stop or left else self._retry_command()
+        return Summary(
+            run=Path(self.job.output),
+            invocation=self.invocation,
+            rows=self.rows,
+            answered=live.answered,
+            failed=live.failed,
+            total_answered=live.total_answered,
+            total_failed=live.total_failed,
+            left=left,
+            possibly_billed=sums.possibly_billed,
+            total_possibly_billed=self.billed_before + sums.possibly_billed,
+            requests=sums.requests,
+            total_tokens=sums.total_tokens,
+            cost=sums.cost,
+            at_least=bool(sums.unreported) or at_least,
+            elapsed_s=self.clock.monotonic() - self.started,
+            stop=stop,
+            codes=dict(live.codes),
+            finish_reasons=dict(live.endings),
+            notices=self._notices(),
+            again=redact(again, self.job.secrets),
+        )
+
+    def left(self) -> int:
+        """Rows still to do, as far as counts tell: exact while the manifest only grows."""
+        return max(0, self.rows - self.live.total_answered - self.live.total_failed)
+
+    def _notices(self) -> tuple[str, ...]:
+        notices = [self.worker.breakers.notice]
+        if self.worker.detail_merged:
+            notices.append(
+                "images of one row asked for different detail: the highest was sent for all"
+            )
+        suspects = len(self.worker.client.suspect_ids)
+        if suspects:
+            notices.append(
+                f"{suspects} answers came on a connection that brought answers nobody asked for: "
+                "see suspect in run.json"
+            )
+        return tuple(notice for notice in notices if notice)
+
+    def _retry_command(self) -> str:
+        return shlex.join(["vbatch", "retry", self.job.output]) if self.live.total_failed else ""
