@@ -78,9 +78,8 @@ def on_terminal(*views: ProgressView, columns: int = 200, color: bool = False) -
 
 def test_a_line_holds_all_figures():
     figures = view(
-        answered=1200,
+        answered=1297,
         failed=3,
-        skipped=97,
         tokens=1_234_567,
         in_flight=64,
         waiting_reason="requests per minute",
@@ -90,7 +89,7 @@ def test_a_line_holds_all_figures():
     )
     (line,) = plain_lines((0, figures))
     assert line == (
-        "1,300 of 2,000 rows, 12.3 rows/s, 1:02:03 left, 1,200 answered, 3 failed, "
+        "1,300 of 2,000 rows, 12.3 rows/s, 1:02:03 left, 1,297 answered, 3 failed, "
         "1,234,567 tokens, $1.50, 64 in flight, waiting: requests per minute"
     )
 

@@ -135,11 +135,6 @@ class Usage:
             **{f.name: _plus(getattr(self, f.name), getattr(other, f.name)) for f in fields(Usage)}
         )
 
-    @property
-    def reported(self) -> bool:
-        """Whether the endpoint said anything about tokens."""
-        return self.total_tokens is not None
-
 
 def _plus(a: Any, b: Any) -> Any:
     if a is None:
@@ -336,15 +331,13 @@ class Stop:
 class ProgressView:
     """How far a run is at one moment.
 
-    ``total`` counts the run's rows; ``answered``, ``failed`` and ``skipped`` (done earlier) need
-    nothing more. ``cost`` is in USD; what is None is not known. ``waiting_reason`` says why nothing
-    is sent just now.
+    ``total`` counts the run's rows; ``answered`` and ``failed`` ones need nothing more. ``cost`` is
+    in USD; what is None is not known. ``waiting_reason`` says why nothing is sent just now.
     """
 
     total: int
     answered: int = 0
     failed: int = 0
-    skipped: int = 0
     tokens: int = 0
     in_flight: int = 0
     waiting_reason: str | None = None
@@ -355,7 +348,7 @@ class ProgressView:
     @property
     def done(self) -> int:
         """Rows that need nothing more."""
-        return self.answered + self.failed + self.skipped
+        return self.answered + self.failed
 
 
 def is_retryable(

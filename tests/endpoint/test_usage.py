@@ -78,7 +78,7 @@ def test_an_odd_cost_is_no_cost(odd):
 
 @pytest.mark.parametrize("said", [None, [], "usage", 3])
 def test_what_is_no_object_reports_nothing(said):
-    assert not read_usage(said).reported
+    assert read_usage(said) == Usage()
 
 
 def test_one_count_alone_makes_no_total():

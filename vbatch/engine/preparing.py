@@ -49,7 +49,10 @@ class Preparing:
         reserved = self._loader.size_hint(item.images)
         await self._unless_stopped(self._budget.acquire(reserved))
         try:
-            yield await self._unless_stopped(self._load(item, tries))
+            images = await self._unless_stopped(self._load(item, tries))
+            self._budget.resize(reserved, _size(images))
+            reserved = _size(images)
+            yield images
         finally:
             self._budget.release(reserved)
 
