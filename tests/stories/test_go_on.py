@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 import time
 
 import pyarrow.compute as pc
@@ -235,3 +237,27 @@ def test_an_interrupted_retry_goes_on_and_asks_nothing_twice(endpoint, workshop)
     prompts = server.answered_prompts()[: 6 + 6]
     assert sorted(prompts) == sorted(2 * [f"row {n}" for n in range(6)])
     assert len(codes) > finished >= 1
+
+
+def test_a_manifest_that_shrinks_under_us_stops_the_run_and_loses_nothing(endpoint, workshop):
+    server = endpoint(dialect="openai", latency_s=0.01)
+    path = workshop.rows(1_500)
+    whole = path.read_bytes()
+    job = workshop.job(server.base_url)
+
+    def shrink():
+        while server.sums["requests"] < 50:
+            time.sleep(0.005)
+        os.truncate(path, 9_000)
+
+    thread = threading.Thread(target=shrink, daemon=True)
+    thread.start()
+    summary = vbatch.run(job)
+    thread.join()
+
+    assert summary.exit_code == 2
+    assert "manifest.jsonl: the file shrank" in summary.line()
+    path.write_bytes(whole)
+    again = vbatch.run(job)
+    assert (again.exit_code, again.total_answered) == (0, 1_500)
+    assert server.sums["answered"] == 1_500
