@@ -186,8 +186,8 @@ def test_init_writes_a_job_that_check_accepts_and_never_overwrites(
     vb, workshop, monkeypatch, tmp_path
 ):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "images").mkdir()
-    workshop.picture("images/a.jpg")
+    (tmp_path / "photos").mkdir()
+    workshop.picture("photos/a.jpg")
     assert vb("init", "mine")[0] == 0
     code, out, _ = vb("check", "mine.toml")
     assert (code, last_line(out)) == (0, "ready to run")
@@ -404,3 +404,27 @@ def test_the_log_tells_what_a_run_went_through(vb, endpoint, workshop):
     assert "waiting: endpoint asked to wait until" in log
     assert "finished · 3 answered" in log
     assert "sk-test-0123456789" not in log
+
+
+def test_check_tells_a_refused_key_before_it_stops_a_run(vb, endpoint, workshop):
+    server = endpoint(dialect="openai", api_key="another-key")
+    workshop.rows(1)
+    code, out, _ = vb("check", workshop.job(server.base_url))
+    assert code == 2
+    assert "the endpoint refuses us (authentication)" in out
+
+
+def test_check_warns_of_a_model_that_is_not_listed(vb, endpoint, workshop):
+    server = endpoint(dialect="openai")
+    workshop.rows(1)
+    code, out, _ = vb("check", workshop.job(server.base_url, endpoint={"model": "gpt-9"}))
+    assert code == 0
+    assert last_line(out) == "ready to run, but see the warnings"
+
+
+def test_a_run_refused_before_it_began_says_so(vb, workshop):
+    job = workshop.job("http://127.0.0.1:9/v1")
+    code, _, err = vb("run", job)
+    assert code == 2
+    assert "manifest.jsonl: there is no such file or folder" in err
+    assert "never begun" in vb("status", workshop.folder / "run")[1]

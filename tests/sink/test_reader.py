@@ -124,7 +124,7 @@ async def test_a_run_that_never_got_to_its_tables_is_read_as_empty(tmp_path):
     run = open_run(tmp_path)
 
     assert run.results().num_rows == run.failures().num_rows == run.usage().num_rows == 0
-    assert run.status() == {"state": "killed"}
+    assert run.status() == {"state": "never begun"}
 
 
 async def test_what_is_no_run_or_from_a_newer_vbatch_is_refused(tmp_path, full):

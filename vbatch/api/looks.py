@@ -11,7 +11,7 @@ from vbatch.api.question import check_question
 from vbatch.api.rehearsal import rehearse
 from vbatch.endpoint.client import Client
 from vbatch.endpoint.settings import settings_of
-from vbatch.errors import EndpointError, JobError, VbatchError
+from vbatch.errors import EndpointError, FatalError, JobError, VbatchError
 from vbatch.sink.kept import read_kept
 from vbatch.sink.layout import Layout
 from vbatch.sink.reader import open_run
@@ -27,9 +27,10 @@ CHECKED_ROWS = 20
 
 @dataclass(slots=True)
 class Findings:
-    """What ``check`` found: ``problems`` would stop a run or fail its rows, ``notes`` would not."""
+    """What ``check`` found: ``problems`` would stop a run or fail its rows, ``warnings`` may."""
 
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
@@ -104,12 +105,15 @@ async def _check_model(job: Job, clock: Clock, found: Findings) -> None:
         return
     try:
         listed = {model.id: model for model in await models(job, clock=clock)}
+    except FatalError as error:
+        found.problems.append(f"the endpoint refuses us ({error.code}): {error.message}")
+        return
     except EndpointError as error:
-        found.notes.append(f"model: the list of models could not be read ({error.message})")
+        found.warnings.append(f"model: the list of models could not be read ({error.message})")
         return
     model = listed.get(job.model)
     if model is None:
-        found.notes.append(
+        found.warnings.append(
             f"model {job.model}: not among the {len(listed)} listed; see "
             f"`vbatch models --profile {job.profile.name}`"
         )

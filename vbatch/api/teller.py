@@ -121,4 +121,4 @@ class Teller:
         return tuple(notice for notice in notices if notice)
 
     def _retry_command(self) -> str:
-        return shlex.join(["vbatch", "retry", self.job.output]) if self.live.total_failed else ""
+        return shlex.join(["vbatch", "retry", self.job.output]) if self.live.failed else ""

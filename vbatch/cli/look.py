@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import orjson
 
 from vbatch.cli import options
 from vbatch.errors import Exit
+
+if TYPE_CHECKING:
+    from vbatch.api.looks import Findings
 
 
 @click.command(epilog="Example: vbatch check captions.toml")
@@ -29,9 +32,11 @@ def check(job: Path | None, overrides: tuple[str, ...], *, as_json: bool, **word
     else:
         for note in found.notes:
             click.echo(f"  {note}")
+        for warning in found.warnings:
+            click.echo(f"! {warning}")
         for problem in found.problems:
             click.echo(f"✗ {problem}")
-        click.echo("problems were found" if found.problems else "ready to run")
+        click.echo(_verdict(found))
     return Exit.USAGE if found.problems else Exit.OK
 
 
@@ -82,6 +87,12 @@ def models(profile: str, overrides: tuple[str, ...], *, as_json: bool) -> None:
     width = max((len(model.id) for model in listed), default=0)
     for model in listed:
         click.echo(f"{model.id:<{width}}  {marks[model.vision]}".rstrip())
+
+
+def _verdict(found: Findings) -> str:
+    if found.problems:
+        return "problems were found"
+    return "ready to run, but see the warnings" if found.warnings else "ready to run"
 
 
 def _print_json(value: Any) -> None:

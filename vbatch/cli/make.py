@@ -13,7 +13,7 @@ _JOB = """\
 # Look it over, for free:     vbatch check {file}
 # Every key can also be set from the command line: -s limits.requests_per_minute=600
 
-manifest = "images"            # a JSONL or Parquet manifest, a glob, or a folder of images
+manifest = "photos"            # a JSONL or Parquet manifest, a glob, or a folder of images
 output = "runs/{name}"         # everything that ever happens in this run stands here
 
 [endpoint]
@@ -30,7 +30,7 @@ prompt = "Describe this picture in one sentence."
 # detail = "low"
 
 [images]
-# root = "images"              # nothing outside is ever read; the default is the manifest's folder
+# root = "photos"              # nothing outside is ever read; the default is the manifest's folder
 # max_side = 1568              # pixels; larger pictures are shrunk on their way
 # metadata = "strip"           # GPS and comments stay home
 
@@ -58,7 +58,7 @@ def init(name: str) -> None:
         raise JobError(f"{path} is there already; nothing was written") from None
     except OSError as error:
         raise JobError(f"{path}: {error.strerror}") from error
-    click.echo(f"wrote {path}; next: vbatch check {path}")
+    click.echo(f"wrote {path}; say in it what to ask and whom, then: vbatch check {path}")
 
 
 @click.command(epilog="Example: vbatch manifest photos -o photos.jsonl")

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="Example: vbatch serve --dialect flexai --fault 429:0.1,reset:0.05")
-@click.option("--dialect", default="local", show_default=True, help="Gateway to speak like.")
+@click.option(
+    "--dialect",
+    default="local",
+    show_default=True,
+    help="Gateway to speak like, as in `vbatch profiles`.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--rpm", type=click.IntRange(min=1), help="Requests a minute.")
@@ -48,11 +53,11 @@ def serve(
 async def _serve(host: str, port: int, settings: ServerSettings) -> None:
     from vbatch import api  # noqa: PLC0415
 
-    running, welcome = await api.serve(host=host, port=port, settings=settings)
-    click.echo(welcome)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
+    running, welcome = await api.serve(host=host, port=port, settings=settings)
+    click.echo(welcome)
     await stopped.wait()
     await running.stop()

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vbatch.errors import Corrupt, Mismatch
-from vbatch.sink.kept import check_version, read_json
+from vbatch.sink.kept import check_version, read_json, read_kept
 from vbatch.sink.layout import OURS, Layout, Table
 from vbatch.sink.lock import is_held
 from vbatch.sink.parts import count_rows, read_part, texts
@@ -69,9 +69,14 @@ class Run:
         return read_part(path) if path.exists() else USAGE.empty_table()
 
     def status(self) -> dict[str, Any]:
-        """run.json; its ``state`` says killed where it said running and nobody holds the run."""
+        """run.json; its ``state`` says killed where it said running and nobody holds the run.
+
+        A run that was refused before its first request has never begun.
+        """
         layout = Layout(root=self.path)
-        status = read_json(layout.run_json) if layout.run_json.exists() else {"state": "running"}
+        status = {"state": "running" if read_kept(layout) else "never begun"}
+        if layout.run_json.exists():
+            status = read_json(layout.run_json)
         if status.get("state") == "running" and not is_held(layout.lock):
             status["state"] = "killed"
         return status
