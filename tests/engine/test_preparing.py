@@ -59,7 +59,9 @@ async def test_a_damaged_image_gives_its_room_back(loader):
     assert budget.held == 0
 
 
-async def test_a_stop_calls_off_who_waits_for_room(loader):
+@pytest.fixture
+async def waiting(loader):
+    """Someone who waits for room that nobody gives back: what prepares, the task, the budget."""
     budget = ByteBudget(100, clock=SystemClock())
     await budget.acquire(100)
     preparing = Preparing(loader, budget)
@@ -68,30 +70,28 @@ async def test_a_stop_calls_off_who_waits_for_room(loader):
         async with preparing.images(item(picture()), Tries(first_at=0)):
             raise AssertionError("there was no room")
 
-    waiting = asyncio.create_task(wait_for_room())
+    task = asyncio.create_task(wait_for_room())
     await asyncio.sleep(0)
+    yield preparing, task, budget
+
+
+async def test_a_stop_calls_off_who_waits_for_room_and_lets_nobody_in(waiting):
+    preparing, task, budget = waiting
     preparing.stop(STOP)
     with pytest.raises(Stopped):
-        await waiting
+        await task
     with pytest.raises(Stopped):
-        await wait_for_room()
+        async with preparing.images(item(picture()), Tries(first_at=0)):
+            pass
     assert budget.held == 100
 
 
-async def test_a_cancellation_from_elsewhere_stays_one(loader):
-    budget = ByteBudget(100, clock=SystemClock())
-    await budget.acquire(100)
-    preparing = Preparing(loader, budget)
-
-    async def wait_for_room():
-        async with preparing.images(item(picture()), Tries(first_at=0)):
-            raise AssertionError("there was no room")
-
-    waiting = asyncio.create_task(wait_for_room())
-    await asyncio.sleep(0)
-    waiting.cancel()
+async def test_a_cancellation_from_elsewhere_stays_one(waiting):
+    _, task, budget = waiting
+    task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await waiting
+        await task
+    assert budget.held == 100
 
 
 async def test_an_error_that_waits_holds_no_image():
