@@ -72,7 +72,7 @@ async def waiting(loader):
 
     task = asyncio.create_task(wait_for_room())
     await asyncio.sleep(0)
-    yield preparing, task, budget
+    return preparing, task, budget
 
 
 async def test_a_stop_calls_off_who_waits_for_room_and_lets_nobody_in(waiting):
