@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import io
 import json
+import os
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,10 +14,17 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
+from tests.evidence import Evidence
 from vbatch.clock import SystemClock
 from vbatch.server import ServerSettings, start
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def evidence():
+    """Where a test puts what it counted, for the page on reliability."""
+    return Evidence(os.environ.get("VBATCH_EVIDENCE"))
 
 
 class _Endpoint:
