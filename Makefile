@@ -4,8 +4,11 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
+LONG   := tests/crash tests/faults tests/guards tests/corpora tests/endpoint/test_limits_schedules.py \
+          tests/stories/test_long_waits.py tests/stories/test_tails.py
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format clean
+.PHONY: help setup demo test soak mutants check format clean
 
 help: ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -26,6 +29,15 @@ demo: $(READY) ## caption the sample pictures with the built-in endpoint and sho
 test: $(READY) ## run every test, with branch coverage
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term --cov-fail-under=95 -q
 
+soak: $(READY) ## the long suites, about two hours; writes what they reached to docs/reliability.md
+	rm -rf .evidence
+	VBATCH_SOAK=1 VBATCH_EVIDENCE=.evidence $(BIN)/python -m pytest -n 2 -q $(LONG)
+	VBATCH_EVIDENCE=.evidence $(BIN)/python -m tests.mutants
+	$(BIN)/python -m tests.reliability .evidence
+
+mutants: $(READY) ## sabotage vbatch in every way on the list and show which test notices
+	$(BIN)/python -m tests.mutants
+
 check: $(READY) ## lint, types, floors, spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -38,4 +50,4 @@ format: $(READY) ## let ruff mend what it can
 	$(BIN)/ruff format .
 
 clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage* .evidence

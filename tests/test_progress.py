@@ -105,6 +105,18 @@ def test_the_first_and_the_last_are_shown_and_between_them_one_in_thirty_seconds
     assert done == ["0", "30", "60", "90", "99"]
 
 
+def test_a_notice_is_a_line_of_its_own_at_once_and_only_once():
+    waits = ["waiting: endpoint asked to wait"]
+    steps = [(1.0, view(answered=n, notices=waits[: n // 10])) for n in range(40)]
+    lines = plain_lines(*steps)
+    assert lines[1] == "vbatch: waiting: endpoint asked to wait"
+    assert len(lines) == 4
+    shown = on_terminal(view(), view(answered=3, notices=["a\x1b[2J", "b"]), view(answered=4))
+    assert "\x1b[2J" not in shown
+    assert shown.count("vbatch: a [2J\n".replace("\n", "\r\n")) == 1
+    assert shown.count("vbatch: b\r\n") == 1
+
+
 def test_a_last_view_that_was_shown_is_not_shown_twice():
     assert len(plain_lines((0, view(answered=5)))) == 1
 

@@ -6,8 +6,9 @@
 
     summary = vbatch.run("captions.toml")            # blocks, also inside a notebook
     summary = await vbatch.arun("captions.toml")     # inside a running loop
-    async for outcome in vbatch.stream("captions.toml"):
-        ...
+    async with contextlib.aclosing(vbatch.stream("captions.toml")) as outcomes:
+        async for outcome in outcomes:               # left early, it waits for what was asked
+            ...
     table = vbatch.open_run("runs/captions").results()   # Arrow; .failures(), .usage() likewise
 
 The house, from the top: ``cli`` (verbs); ``api`` (the same as functions), ``progress``; ``engine``

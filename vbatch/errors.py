@@ -24,13 +24,14 @@ Foreign exceptions become these at one seam each: ``endpoint.client``, ``source.
 from __future__ import annotations
 
 import re
+from base64 import b64encode, urlsafe_b64encode
 from enum import IntEnum, StrEnum
 from functools import lru_cache
+from html import escape
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
-from urllib.parse import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from vbatch.records import Usage
@@ -268,23 +269,56 @@ class StorageFull(JournalError):  # noqa: N818
     """Disk full, quota reached, I/O error or folder not writable."""
 
 
+def printable(text: str) -> str:
+    """Return ``text`` with everything that a terminal would obey, or hide, written as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def redact(text: str, secrets: Sequence[str]) -> str:
     """Return ``text`` without the values in ``secrets``, whatever their place in it.
 
-    Values hidden by JSON escapes or by percent signs are found too. Empty values are left out.
+    Values hidden by JSON or HTML escapes, by percent signs or in base64 are found too. Empty values
+    are left out.
     """
-    if "\\" in text or "%" in text:
+    if any(mark in text for mark in _MARKS):
         for pattern in _disguises(tuple(secrets)):
             text = pattern.sub(REDACTED, text)
-        return text
-    if any(secret in text for secret in secrets):
-        for secret in _longest_first(secrets):
-            text = text.replace(secret, REDACTED)
+    needles = _needles(tuple(secrets))
+    if any(needle in text for needle in needles):
+        for needle in needles:
+            text = text.replace(needle, REDACTED)
     return text
 
 
-def _longest_first(secrets: Sequence[str]) -> list[str]:
+_MARKS = ("\\", "%", "&")
+_MIN_HIDDEN_CHARS = 6
+"""Of shorter values base64 leaves so little that other words would look like it."""
+
+
+def _longest_first(secrets: Iterable[str]) -> list[str]:
     return sorted(filter(None, secrets), key=len, reverse=True)
+
+
+@lru_cache(maxsize=64)
+def _needles(secrets: tuple[str, ...]) -> tuple[str, ...]:
+    """The values as they are, and what base64 makes of them at any place in a longer text."""
+    hidden = {
+        core
+        for secret in secrets
+        if len(secret) >= _MIN_HIDDEN_CHARS
+        for shift in range(3)
+        for encode in (b64encode, urlsafe_b64encode)
+        for core in [_core(encode, secret.encode(errors="replace"), shift)]
+    }
+    return tuple(_longest_first({*secrets, *hidden}))
+
+
+def _core(encode: Callable[[bytes], bytes], secret: bytes, shift: int) -> str:
+    """The characters of base64 that ``secret`` alone decides, ``shift`` bytes standing before."""
+    first, end = -(-shift * 8 // 6), (shift + len(secret)) * 8 // 6
+    return encode(bytes(shift) + secret).decode()[first:end]
 
 
 @lru_cache(maxsize=64)
@@ -293,6 +327,12 @@ def _disguises(secrets: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
 
 
 def _disguise(char: str) -> str:
-    escaped = rf"\\u(?i:{ord(char):04x})|\\?{re.escape(char)}"
-    percent = quote(char, safe="", errors="replace")
-    return f"(?:{escaped}|(?i:{percent}))" if percent != char else f"(?:{escaped})"
+    """A pattern of ``char`` as it is, or escaped by JSON, by JSON within JSON, HTML or a URL."""
+    units = char.encode("utf-16-be", "surrogatepass")
+    pairs = (units[at : at + 2].hex() for at in range(0, len(units), 2))
+    in_json = "".join(rf"\\{{1,8}}u{pair}" for pair in pairs)
+    in_url = "".join(f"%(?:25)*{byte:02x}" for byte in char.encode(errors="replace"))
+    in_html = f"&#0*{ord(char)};|&#x0*{ord(char):x};"
+    if escape(char) != char:
+        in_html += f"|{escape(char)}"
+    return rf"(?:(?i:{in_json})|\\{{0,8}}{re.escape(char)}|(?i:{in_url}|{in_html}))"

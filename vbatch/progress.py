@@ -10,7 +10,7 @@ from tqdm import tqdm
 from vbatch.clock import SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from vbatch.clock import Clock
     from vbatch.records import ProgressView
@@ -41,6 +41,7 @@ class Progress:
         self._next_at = -math.inf
         self._every_s = line_every_s
         self._kept: ProgressView | None = None
+        self._told = 0
         if quiet:
             self._next_at = math.inf
         elif stream.isatty():
@@ -57,6 +58,7 @@ class Progress:
     def show(self, view: ProgressView) -> None:
         """Show ``view`` if it is time to; else it is kept for the end."""
         self._kept = view
+        self._tell(view.notices)
         now = self._clock.monotonic()
         if now >= self._next_at:
             self._next_at = now + self._every_s
@@ -67,6 +69,12 @@ class Progress:
         self._draw()
         self._try(lambda screen: screen.leave())
         self._end()
+
+    def _tell(self, notices: Sequence[str]) -> None:
+        """Give each notice a line of its own, at once."""
+        for notice in notices[self._told :]:
+            self._try(_saying(f"vbatch: {_printable(notice)}"))
+        self._told = len(notices)
 
     def _draw(self) -> None:
         view, self._kept = self._kept, None
@@ -113,6 +121,13 @@ class _Bar:
         self._bar.set_postfix_str(_figures(view), refresh=False)
         self._bar.refresh()
 
+    def say(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.clear()
+        self._stream.write(f"{text}\n")
+        if self._bar is not None:
+            self._bar.refresh()
+
     def leave(self) -> None:
         if self._bar is not None:
             self._bar.close()
@@ -123,11 +138,18 @@ class _Lines:
         self._stream = stream
 
     def show(self, view: ProgressView) -> None:
-        self._stream.write(f"{view.done:,} of {view.total:,} rows, {_figures(view)}\n")
+        self.say(f"{view.done:,} of {view.total:,} rows, {_figures(view)}")
+
+    def say(self, text: str) -> None:
+        self._stream.write(f"{text}\n")
         self._stream.flush()
 
     def leave(self) -> None:
         """Every line is complete already."""
+
+
+def _saying(line: str) -> Callable[[_Bar | _Lines], None]:
+    return lambda screen: screen.say(line)
 
 
 def _figures(view: ProgressView) -> str:

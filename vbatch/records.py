@@ -5,7 +5,7 @@ Units stand in the names: ``_s`` seconds, ``_bytes`` bytes, ``_at`` seconds sinc
 
 from __future__ import annotations
 
-from collections.abc import Mapping  # noqa: TC003 - dataclasses resolve their annotations
+from collections.abc import Mapping, Sequence  # noqa: TC003 - dataclasses resolve them
 from dataclasses import dataclass, field, fields
 from decimal import Decimal  # noqa: TC003
 from typing import Any, Literal
@@ -328,11 +328,21 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LateRow:
+    """A row on its way of which nothing has been heard: what it is at, and for how long."""
+
+    id: str
+    step: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProgressView:
     """How far a run is at one moment.
 
     ``total`` counts the run's rows; ``answered`` and ``failed`` ones need nothing more. ``cost`` is
-    in USD; what is None is not known. ``waiting_reason`` says why nothing is sent just now.
+    in USD; what is None is not known. ``waiting_reason`` says why nothing is sent just now,
+    ``notices`` is all that was worth a line of its own so far.
     """
 
     total: int
@@ -344,6 +354,7 @@ class ProgressView:
     rows_per_s: float = 0.0
     eta_s: float | None = None
     cost: Decimal | float | None = None
+    notices: Sequence[str] = ()
 
     @property
     def done(self) -> int:

@@ -97,20 +97,55 @@ class OpenAsk(NamedTuple):
     endpoint: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """What was tried in vain for a row that has not changed since; ``a + b`` adds it up.
+
+    Fields as in ``Failure``; ``first_at`` is None where nothing was tried.
+    """
+
+    attempts: int = 0
+    possibly_billed: int = 0
+    server_errors: int = 0
+    usage: Usage = Usage()
+    first_at: float | None = None
+
+    def __add__(self, other: Past) -> Past:
+        moments = [at for at in (self.first_at, other.first_at) if at is not None]
+        return Past(
+            attempts=self.attempts + other.attempts,
+            possibly_billed=self.possibly_billed + other.possibly_billed,
+            server_errors=self.server_errors + other.server_errors,
+            usage=self.usage + other.usage,
+            first_at=min(moments, default=None),
+        )
+
+
+class OpenPast(NamedTuple):
+    """What was tried in vain for a row that has come to no outcome since."""
+
+    row_digest: str
+    past: Past
+
+
 @dataclass(slots=True, kw_only=True)
 class Tallies:
-    """The fold of events: a tally per invocation, model and endpoint, and the requests left open.
+    """The fold of events: a tally per invocation, model and endpoint, and what has no end yet.
 
-    ``open`` is keyed by invocation and row id: a row has one request on its way at a time.
+    ``open`` are the requests left open, keyed by invocation and row id: a row has one request on
+    its way at a time. ``pasts`` are rows that were tried and have no outcome since, by id.
     """
 
     by_key: dict[UsageKey, Tally] = field(default_factory=dict)
     open: dict[tuple[str, str], OpenAsk] = field(default_factory=dict)
+    pasts: dict[str, OpenPast] = field(default_factory=dict)
 
     def copy(self) -> Tallies:
         """An independent copy."""
         return Tallies(
-            by_key={key: copy(tally) for key, tally in self.by_key.items()}, open=dict(self.open)
+            by_key={key: copy(tally) for key, tally in self.by_key.items()},
+            open=dict(self.open),
+            pasts=dict(self.pasts),
         )
 
     def tally(self, key: UsageKey, at: float) -> Tally:
@@ -141,9 +176,32 @@ class Tallies:
         self.open[key[0], row_id] = OpenAsk(row_digest, at, key[1], key[2])
 
     def ended(self, key: UsageKey, row_id: str, at: float) -> Tally:
-        """The row's request, if it has one on its way, is over; where its end counts."""
+        """The row has an outcome, and no request on its way; where its end counts."""
         self.open.pop((key[0], row_id), None)
+        self.pasts.pop(row_id, None)
         return self.tally(key, at)
+
+    def tried(
+        self, key: UsageKey, row_id: str, at: float, fault: str, code: str, spent: Spent
+    ) -> None:
+        """The row's request is over in vain, and the row goes on, or stays to do."""
+        self.tally(key, at).wasted(fault, code, spent)
+        ask = self.open.pop((key[0], row_id), None)
+        if ask is not None:
+            past = Past(
+                attempts=1,
+                possibly_billed=int(fault == Fault.MAYBE),
+                usage=_usage(spent),
+                first_at=ask.at,
+            )
+            self._remember(row_id, ask.row_digest, past)
+
+    def abandoned(self, key: UsageKey, row_id: str, at: float, row_digest: str) -> None:
+        """The row's request, left open by a kill, may have been billed."""
+        self.open.pop((key[0], row_id), None)
+        self.tally(key, at).possibly_billed += 1
+        past = Past(attempts=1, possibly_billed=1, first_at=at)
+        self._remember(row_id, row_digest, past)
 
     def fold(self, event: Event) -> None:
         """Count one event."""
@@ -159,8 +217,8 @@ class Tallies:
                     image_bytes=event.image_bytes,
                 )
             case Tried(attempt=attempt):
-                tally = self.ended(_key(event), event.id, event.at)
-                tally.wasted(attempt.fault, attempt.code, _spent(attempt.usage))
+                spent = _spent(attempt.usage)
+                self.tried(_key(event), event.id, event.at, attempt.fault, attempt.code, spent)
             case Completed(result=result):
                 key = (result.invocation, event.model, result.endpoint)
                 tally = self.ended(key, result.id, result.finished_at)
@@ -172,7 +230,7 @@ class Tallies:
                 if attempt is not None:
                     tally.wasted(attempt.fault, attempt.code, _spent(attempt.usage))
             case Abandoned():
-                self.ended(_key(event), event.id, event.at).possibly_billed += 1
+                self.abandoned(_key(event), event.id, event.at, event.row_digest)
 
     def abandoned_asks(self) -> Iterable[Abandoned]:
         """The events that end every request left open, to be written by a later invocation."""
@@ -192,6 +250,25 @@ class Tallies:
         for event in self.abandoned_asks():
             tallies.fold(event)
         return tallies
+
+    def _remember(self, row_id: str, row_digest: str, past: Past) -> None:
+        """Add to what the row has behind it; a row that has changed begins anew."""
+        before = self.pasts.get(row_id)
+        if before is not None and before.row_digest == row_digest:
+            past = before.past + past
+        self.pasts[row_id] = OpenPast(row_digest, past)
+
+
+def _usage(spent: Spent) -> Usage:
+    prompt, completion, total, cached, reasoning, cost = spent
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        total_tokens=total,
+        cached_tokens=cached,
+        reasoning_tokens=reasoning,
+        cost=cost,
+    )
 
 
 def _key(event: Asked | Tried | Abandoned) -> UsageKey:

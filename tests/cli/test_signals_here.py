@@ -11,10 +11,18 @@ import time
 import pytest
 
 import vbatch
+from tests.crash.processes import wait_until
 from vbatch import api
 from vbatch.cli.drive import drive
+from vbatch.cli.ending import Ending
+from vbatch.cli.signals import Signals
+from vbatch.clock import SystemClock
+from vbatch.engine import worker
+from vbatch.errors import Exit
 from vbatch.records import Stop
 from vbatch.server import parse_faults
+
+NUMBERS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
 def send_when(condition, *numbers, pause=0.2):
@@ -67,6 +75,105 @@ def test_a_second_signal_gives_up_at_once(hanging, capsys):
     assert code == 130
     assert '"possibly_billed": 4' in out
     assert "waiting for answers on their way" in err
+
+
+def test_handlers_are_what_they_were_when_a_run_is_over(endpoint, workshop):
+    server = endpoint(dialect="openai")
+    workshop.rows(3)
+    before = [signal.getsignal(number) for number in NUMBERS]
+
+    assert drive(api.session(workshop.job(server.base_url)), quiet=True, as_json=False) == 0
+
+    assert [signal.getsignal(number) for number in NUMBERS] == before
+
+
+def test_a_signal_before_anything_was_sent_ends_the_process_at_once(endpoint, workshop, capsys):
+    server = endpoint(dialect="openai")
+    workshop.rows(3)
+    session = api.session(workshop.job(server.base_url))
+    codes = []
+    clock = SystemClock()
+    ending = Ending(session, clock=clock, quiet=True, as_json=True, give_up=codes.append)
+    with Signals(session, ending, clock=clock):
+        os.kill(os.getpid(), signal.SIGTERM)
+        wait_until(lambda: codes)
+
+    out, err = capsys.readouterr()
+    assert codes == [143]
+    assert "stopped (signal): by SIGTERM, before anything was sent · next: vbatch run" in err
+    assert '"exit_code": 143' in out
+
+
+def test_the_earliest_deadline_ends_the_process_and_last_words_are_said_once(workshop, capsys):
+    workshop.rows(3)
+    session = api.session(workshop.job("http://127.0.0.1:9"))
+    codes = []
+    ending = Ending(session, clock=SystemClock(), quiet=False, as_json=False, give_up=codes.append)
+    stop = Stop(exit_code=Exit.SIGINT, code="signal", message="by SIGINT")
+    ending.say_so_far(stop)
+    ending.within(60.0, Exit.OK)
+    ending.within(0.0, stop)
+    wait_until(lambda: codes)
+
+    assert codes == [130]
+    assert capsys.readouterr().err.count("by SIGINT") == 1
+
+
+def test_a_run_that_hangs_at_its_end_is_given_up_with_its_counts(hanging, capsys, monkeypatch):
+    server, session = hanging
+    codes, loops = [], []
+    cancel = session.cancel
+    monkeypatch.setattr(session, "cancel", lambda: loops.append(asyncio.get_running_loop()))
+
+    def give_up(code):
+        codes.append(code)
+        loops[0].call_soon_threadsafe(cancel)
+
+    thread = send_when(lambda: server.sums["requests"] >= 4, signal.SIGTERM, signal.SIGTERM)
+
+    code = drive(session, quiet=False, as_json=False, give_up=give_up)
+
+    thread.join()
+    assert (codes, code) == ([143], 143)
+    err = capsys.readouterr().err
+    assert err.count("stopped (signal)") == 1
+    assert "50 left, 4 possibly billed" in err
+
+
+def test_a_bug_ends_in_a_closing_line_and_a_log(endpoint, workshop, capsys, monkeypatch):
+    server = endpoint(dialect="openai")
+    workshop.rows(20)
+    monkeypatch.setattr(worker, "result_of", _broken)
+
+    code = drive(api.session(workshop.job(server.base_url)), quiet=True, as_json=False)
+
+    assert code == 1
+    *_, complaint, last = capsys.readouterr().err.strip().splitlines()
+    log = workshop.folder / "run" / ".vbatch" / "log"
+    assert complaint == (
+        "vbatch: internal error, please report it: ZeroDivisionError('[redacted]'). "
+        f"The traceback is in {log}"
+    )
+    assert "stopped (internal): an internal error · 0 answered" in last
+    assert "next: vbatch run" in last
+    assert "_broken" in log.read_text()
+
+
+def test_a_bug_before_there_is_a_log_shows_its_traceback(workshop, capsys, monkeypatch):
+    workshop.rows(3)
+    session = api.session(workshop.job("http://127.0.0.1:9"))
+    monkeypatch.setattr(session, "_take_the_run", _broken)
+
+    assert drive(session, quiet=True, as_json=False) == 1
+
+    err = capsys.readouterr().err
+    assert "Traceback" in err
+    assert "ZeroDivisionError: [redacted]" in err
+    assert "an internal error, before anything was sent · next: vbatch run" in err
+
+
+def _broken(*_args, **_words):
+    raise ZeroDivisionError("sk-test-0123456789")
 
 
 async def test_a_stop_before_the_first_request_sends_nothing(endpoint, workshop):

@@ -26,10 +26,10 @@ def vb(capsys, monkeypatch):
 
     def typed(*words):
         monkeypatch.setattr(sys, "argv", ["vbatch", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
+        codes = []
+        main(leave=codes.append)
         out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
+        return codes[0], out, err
 
     return typed
 
@@ -396,7 +396,7 @@ def test_serve_refuses_what_it_does_not_know(vb):
 
 
 def test_the_log_tells_what_a_run_went_through(vb, endpoint, workshop):
-    server = endpoint(dialect="openai", faults=parse_faults("429@1"), retry_after="2")
+    server = endpoint(dialect="openai", faults=parse_faults("429@1"), retry_after="6")
     workshop.rows(3)
     assert vb("run", workshop.job(server.base_url))[0] == 0
     log = (workshop.folder / "run" / ".vbatch" / "log").read_text()

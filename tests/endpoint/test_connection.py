@@ -1,5 +1,6 @@
 import asyncio
 import base64
+import socket
 import ssl
 from pathlib import Path
 
@@ -17,13 +18,16 @@ STRAY = http(said("an answer to nobody"))
 class Echo:
     """Answers each request with its own text; ``after`` is called once the answer is written."""
 
-    def __init__(self, after=None):
+    def __init__(self, after=None, *, no_delay=True):
         self.connections = 0
         self.after = after
+        self.no_delay = no_delay
 
     async def __call__(self, reader, writer):
         self.connections += 1
         number = 0
+        wire = writer.get_extra_info("socket")
+        wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, self.no_delay)
         while True:
             request = await read_request(reader)
             number += 1
@@ -94,6 +98,20 @@ async def test_a_stray_that_the_loop_has_read_already_closes_its_connection():
         await asyncio.wait_for(closed.wait(), 5)
         assert await ask(client, "b") == "b"
         assert client.suspect_ids == ("row-a",)
+
+
+async def test_a_stray_that_waits_for_our_acknowledgement_comes_before_the_next_request():
+    """Nagle's algorithm holds a second packet back until the first is acknowledged, which our
+    system would do together with the next request."""
+
+    async def push(writer, number):
+        if number == 2:
+            writer.write(STRAY)
+
+    echo = Echo(push, no_delay=False)
+    async with asking(echo) as client:
+        assert [await ask(client, text, tag=text) for text in "abcde"] == [*"abcde"]
+        assert client.suspect_ids == ("a", "b")
 
 
 async def test_strays_on_idle_connections_spoil_no_row_of_many():

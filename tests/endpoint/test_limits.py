@@ -77,9 +77,9 @@ def test_requests_are_spread_evenly_over_the_minute():
     assert max(gaps) < 1.03
 
 
-@pytest.mark.parametrize("part", range(10))
-def test_random_schedules_never_exceed_a_limit_and_use_it(part):
-    for seed in range(100 * part, 100 * part + 100):
+@pytest.mark.parametrize("part", range(2))
+def test_requests_of_any_size_never_exceed_a_limit(part):
+    for seed in range(50 * part, 50 * part + 50):
         check_a_random_schedule(seed)
 
 
@@ -254,7 +254,7 @@ def test_fewer_in_flight_holds_newcomers_back_until_enough_have_come_home():
     async def scenario(clock):
         gate = limiter(clock, max_in_flight=3, slow_start=False)
         held = [await gate.acquire() for _ in range(3)]
-        gate.set_max_in_flight(0)
+        gate.out_of_files()
         waiting = asyncio.create_task(gate.acquire())
         await clock.sleep(1)
         seen = [waiting.done()]

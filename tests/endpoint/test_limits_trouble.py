@@ -39,6 +39,23 @@ def test_a_wait_the_endpoint_asks_for_holds_everyone_and_little_longer(seconds):
         assert seconds <= run_virtual(scenario, seed=seed) <= 1.03 * seconds
 
 
+@pytest.mark.parametrize("seconds", [20, 120, 140, 300, 900])
+def test_after_a_wait_however_long_answers_are_taken_again(seconds):
+    async def scenario(clock):
+        gate = limiter(clock)
+        for _ in range(20):
+            (await gate.acquire()).answered()
+        for wait in (seconds, seconds / 10, seconds):
+            await throttle(gate, wait)
+            for _ in range(20):
+                (await gate.acquire()).answered()
+        return gate.stopped, clock.monotonic()
+
+    stop, ended = run_virtual(scenario)
+    assert stop is None
+    assert ended >= 2.1 * seconds
+
+
 def test_the_longest_of_several_waits_counts():
     async def scenario(clock):
         gate = limiter(clock)
@@ -340,7 +357,7 @@ def test_the_number_in_flight_is_kept_in_an_outage_too():
         held = [await gate.acquire() for _ in range(11)]
         for n in range(10):
             held[n].trouble(f"row {n}", "timeout")
-        gate.set_max_in_flight(1)
+        gate.out_of_files()
         waiting = asyncio.create_task(gate.acquire())
         await clock.sleep(100)
         seen = waiting.done()

@@ -301,6 +301,17 @@ def test_secrets_are_nowhere_even_where_the_body_is_cut():
     assert secret not in error.message
 
 
+@pytest.mark.parametrize("before", range(15))
+def test_no_part_of_a_secret_is_left_where_words_are_cut(before):
+    secret = "sk-12345678"
+    said = "x" * (600 - before) + secret
+    page = "<i>" + " " * (8_192 - before - 3) + secret
+    ids = {"x_request_id": "x" * (200 - before) + secret}
+    for body in (openai(said), openai("no", said), {"detail": [{"msg": said}]}, said, page):
+        error = refusals.classify(reply(400, body, **ids), secrets=(secret,))
+        assert "sk" not in f"{error.message} {error.provider_code} {error.request_id} {error.body}"
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [

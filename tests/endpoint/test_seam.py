@@ -125,5 +125,13 @@ def test_the_cause_is_named_as_the_system_does_and_without_secrets():
     assert ours.message == "[redacted].example: Connection refused"
 
 
+def test_a_failed_handshake_is_told_in_words_and_not_as_an_error_of_the_system():
+    refused = ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number")
+    error = aiohttp.ClientConnectorSSLError(KEY, refused)
+    message = seam.translate(error, host="h", connected=False).message
+    assert message.startswith("h: TLS fails: ")
+    assert "wrong version number" in message
+
+
 def test_an_exception_without_words_is_named():
     assert "TimeoutError" in seam.translate(TimeoutError(), host="h", connected=True).message

@@ -171,4 +171,5 @@ def test_three_cuts_after_the_same_time_are_recognised():
     for elapsed in (3, 60.2, 59.9, 60.0):
         assert watch.notice is None
         watch.attempt_failed(AmbiguousError("timeout", "cut"), elapsed)
-    assert watch.notice == "the gateway cuts at about 60 s"
+    assert watch.notice.startswith("the gateway cuts at about 60 s: ")
+    assert "max_tokens" in watch.notice

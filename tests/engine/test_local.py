@@ -28,6 +28,7 @@ class Hands:
         self.during = during
         self.recorded = []
         self.stopping = asyncio.Event()
+        self.heard = asyncio.Event()
         self.now = self.most = 0
 
     async def answer(self, row):
@@ -115,17 +116,67 @@ async def test_leaving_early_still_records_what_is_on_its_way():
     assert 1 <= len(hands.recorded) < 1_000
 
 
-async def test_an_exception_in_the_listener_gives_up_what_is_on_its_way():
-    async def during(hands, row):
-        if row.row:
-            await asyncio.Event().wait()
+async def for_a_while(hands, row):
+    if row.row:
+        await asyncio.wait_for(hands.stopping.wait(), 5)
 
-    hands = Hands(during)
+
+async def for_ever(hands, row):
+    if row.row:
+        await asyncio.Event().wait()
+
+
+async def test_an_exception_in_the_listener_still_records_what_is_on_its_way():
+    hands = Hands(for_a_while)
     with pytest.raises(ZeroDivisionError):  # noqa: PT012 - leaving the block is what is tested
         async with engine(hands, items(100)) as outcomes:
             async for _ in outcomes:
                 raise ZeroDivisionError
-    assert hands.recorded == [0]
+    assert {0, 1, 2, 3} <= {*hands.recorded}
+    assert hands.now == 0
+
+
+async def left_by_cancellation(outcomes, hands):
+    async with outcomes:
+        await anext(outcomes)
+        hands.heard.set()
+        await asyncio.Event().wait()
+
+
+async def test_a_cancelled_listener_still_records_what_is_on_its_way():
+    hands = Hands(for_a_while)
+    listening = asyncio.create_task(left_by_cancellation(engine(hands, items(100)), hands))
+    await hands.heard.wait()
+    listening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await listening
+    assert {0, 1, 2, 3} <= {*hands.recorded}
+    assert hands.now == 0
+
+
+async def test_a_cancelled_listener_waits_no_longer_than_a_drain_may_take():
+    hands = Hands(for_ever)
+    feed = Feed(items(100), wanted=lambda row: True)
+    listening = asyncio.create_task(
+        left_by_cancellation(Engine(feed, hands, slots=4, drain_s=0.01), hands)
+    )
+    await hands.heard.wait()
+    listening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await listening
+    assert hands.now == 0
+
+
+async def test_a_listener_that_is_cancelled_twice_waits_for_nothing():
+    hands = Hands(for_ever)
+    listening = asyncio.create_task(left_by_cancellation(engine(hands, items(100)), hands))
+    await hands.heard.wait()
+    listening.cancel()
+    await asyncio.wait([asyncio.create_task(hands.stopping.wait())])
+    listening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await listening
+    assert hands.now == 0
 
 
 async def test_a_slow_listener_stops_the_pulling_of_rows():

@@ -8,13 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.sink import rows
-from tests.sink.disks import Quick
-from vbatch.errors import Corrupt, Mismatch
+from tests.sink.disks import Failing, Quick
+from vbatch.errors import Corrupt, Mismatch, StorageFull
 from vbatch.records import Usage
 from vbatch.sink import codec
 from vbatch.sink.books import Books
 from vbatch.sink.commits import newest_commit
-from vbatch.sink.journal import Journal
+from vbatch.sink.journal import Closed, Journal
 from vbatch.sink.kept import keep
 from vbatch.sink.layout import Layout
 from vbatch.sink.parts import put_table, read_part
@@ -95,6 +95,24 @@ def test_a_later_answer_displaces_the_earlier_one(happens):
     desk = happens(rows.completed(text="old"), rows.completed(text="new"))
 
     assert tables(desk) == (["new"], [], ["old"])
+
+
+def test_a_commit_whose_segment_could_not_be_removed_counts_once_when_done_again(desk):
+    desk.segment(rows.asked(), rows.completed())
+    closed = desk.journal().seal()
+    desk._journal = None
+    segment = desk.layout.segment(1)
+    disk = Failing(lambda what, path: what == "remove" and path == segment)
+    books = Books(desk.layout, disk, schemas_of(rows.kept()))
+    with pytest.raises(StorageFull):
+        books.commit_segment(Closed(number=1, end=segment.stat().st_size))
+    disk._fails = lambda *_: False
+
+    books.commit_segment(Closed(number=1, end=segment.stat().st_size))
+    books.commit_segment(closed)
+
+    assert tables(desk) == (["yes"], [], [])
+    assert [t.answered for t in books.commit.tallies.by_key.values()] == [1]
 
 
 def test_a_failure_never_displaces_an_answer_to_the_same_question(happens):

@@ -140,12 +140,15 @@ def test_damage_tells_a_torn_tail_from_a_hole(layout):
 
     path.write_bytes(data[:-3])
     tail = segments.find_damage(path)
+    path.write_bytes(data[:-1] + b"\x0b")
+    newline = segments.find_damage(path)
     path.write_bytes(data[:start] + bytes(whole - start) + data[whole:])
     hole = segments.find_damage(path)
 
     assert tail is not None
-    assert (tail.good_after, tail.synced) == (False, whole)
-    assert (hole.offset, hole.good_after, hole.synced) == (start, True, whole)
+    assert (tail.ended, tail.synced) == (False, whole)
+    assert newline.ended
+    assert (hole.offset, hole.ended, hole.synced) == (start, True, whole)
 
 
 def test_a_full_disk_leaves_no_torn_record_and_the_reserve_takes_the_rest(layout):
@@ -247,6 +250,32 @@ def test_a_disk_that_copies_on_write_gets_the_reserves_room_back(layout):
     writing.append([body(1)])
     writing.seal()
     assert entries(other, 2) == [[1]]
+
+
+def test_a_reserve_that_has_become_the_next_segment_is_never_cut(layout):
+    class Doubtful(Quick):
+        """Cannot say whether a name is on the disk, and takes no writes after that."""
+
+        calm = True
+
+        def sync_folder(self, folder):
+            if not self.calm:
+                raise OSError(errno.EIO, "bad sector")
+
+        def write(self, fd, data, at):
+            if not self.calm and at == 0 and layout.segment(2).exists():
+                raise OSError(errno.ENOSPC, "full")
+            return super().write(fd, data, at)
+
+    disk = Doubtful()
+    writing = journal(layout, disk)
+    writing.append([body(1)])
+    disk.calm = False
+
+    with pytest.raises(StorageFull, match="bad sector"):
+        writing.fall_back()
+
+    assert entries(layout, 1, segments.read_header(layout.segment(2)).follows) == [[1]]
 
 
 def test_without_a_reserve_there_is_nothing_to_fall_back_to(layout):

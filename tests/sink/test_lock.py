@@ -2,96 +2,153 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import socket
 import subprocess
 import sys
+import threading
+import warnings
+from collections import Counter
 
-import orjson
 import pytest
 
-from tests.sink.rows import Still
-from vbatch.errors import Exit, Locked, StorageFull
-from vbatch.sink import lock
-from vbatch.sink.lock import STALE_AFTER_S, Lock, boot_id, is_held, read_holder
+from tests.sink.locks import HOUR_S, Waits, held_by_us, leave, names, note, take
+from tests.sink.rows import T0, Still
+from vbatch.clock import SystemClock
+from vbatch.errors import Exit, Locked
+from vbatch.sink.holder import boot_id, read_holder
+from vbatch.sink.lock import Lock, is_held
 
 
-@pytest.fixture
-def path(tmp_path):
-    folder = tmp_path / "run" / ".vbatch"
-    folder.mkdir(parents=True)
-    return folder / "lock"
+def test_a_second_holder_is_refused_and_told_who_holds_it(lock_file):
+    first = take(lock_file)
 
-
-def test_a_second_holder_is_refused_and_told_who_holds_it(path):
-    first = Lock(path, Still())
-
-    with pytest.raises(Locked, match=r"run is being worked on by process \d+ on .+, since 2023-11"):
-        Lock(path, Still())
+    with pytest.raises(Locked, match=rf"run is being worked on by process {os.getpid()} on .+2023"):
+        take(lock_file)
     assert Locked.exit_code is Exit.LOCKED
-    assert is_held(path)
+    assert is_held(lock_file)
+    first.release()
     first.release()
 
-    assert not is_held(path)
-    Lock(path, Still()).release()
+    assert not is_held(lock_file)
+    take(lock_file).release()
+    assert names(lock_file) == ["lock"]
 
 
-def test_a_lock_whose_process_died_blocks_nobody(path):
+def test_a_lock_whose_process_died_blocks_nobody(lock_file):
     code = (
         "import os, sys; from pathlib import Path\n"
         "from vbatch.clock import SystemClock; from vbatch.sink.lock import Lock\n"
         "Lock(Path(sys.argv[1]), SystemClock()); os.kill(os.getpid(), 9)"
     )
-    dead = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    dead = subprocess.run([sys.executable, "-c", code, str(lock_file)], check=False)
     assert dead.returncode == -9
-    assert read_holder(path) is not None
+    assert not read_holder(lock_file).released
+    assert not is_held(lock_file)
 
-    assert not is_held(path)
-    Lock(path, Still()).release()
+    take(lock_file).release()
 
 
-def test_the_note_says_host_boot_pid_and_when(path):
-    clock = Still()
-    held = Lock(path, clock)
-    clock.now += 20
-    held.beat()
+def test_a_pid_that_somebody_else_bears_by_now_blocks_nobody(lock_file):
+    leave(lock_file, note(host=socket.gethostname(), boot=boot_id(), pid=os.getppid()))
 
-    note = read_holder(path)
-    assert note is not None
-    assert (note.pid, note.boot, note.host) == (held.holder.pid, boot_id(), held.holder.host)
-    assert note.beat_at == note.started_at + 20
+    waits = Waits()
+    take(lock_file, wait=waits).release()
+    assert waits.waited == 0
+
+
+def test_a_holder_on_this_kernel_is_never_dead_however_long_it_is_silent(lock_file, ghost):
+    """It may be stopped, or live in a container whose pids and host name are its own."""
+    leave(lock_file, note(boot=boot_id(), pid=2**30, beat_at=T0 - HOUR_S), silent_s=HOUR_S)
+    ghost(lock_file)
+
+    with pytest.raises(Locked, match="on far"):
+        take(lock_file)
+    assert is_held(lock_file, Still())
+
+
+def test_somebody_who_only_looks_whether_it_is_held_makes_nobody_give_up(lock_file):
+    take(lock_file).release()
+    fd = os.open(lock_file, os.O_RDONLY)
+    fcntl.flock(fd, fcntl.LOCK_SH)
+
+    waits = Waits(1, lambda: fcntl.flock(fd, fcntl.LOCK_UN))
+    take(lock_file, wait=waits).release()
+    os.close(fd)
+    assert 1 <= waits.waited < 2
+
+
+def test_looks_at_a_run_that_was_killed_do_not_keep_others_from_it(lock_file):
+    leave(lock_file, note(boot=boot_id(), host=socket.gethostname(), pid=2**30))
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.wait(0.0005):
+            is_held(lock_file)
+
+    lookers = [threading.Thread(target=look) for _ in range(4)]
+    for looker in lookers:
+        looker.start()
+    try:
+        for _ in range(20):
+            Lock(lock_file, SystemClock()).release()
+    finally:
+        ended.set()
+        for looker in lookers:
+            looker.join()
+
+
+def test_one_who_holds_it_briefly_is_waited_for(lock_file):
+    brief = take(lock_file, brief=True)
+    waits = Waits(40, brief.release)
+    take(lock_file, wait=waits).release()
+    assert 40 <= waits.waited < 41
+
+    with held_by_us(lock_file, brief=True), pytest.raises(Locked, match="process"):
+        take(lock_file)
+
+
+def test_of_many_who_start_at_once_one_holds_it_and_the_others_name_it(lock_file):
+    for _ in range(12):
+        holders, refusals, start = [], [], threading.Barrier(6)
+
+        def contend(holders=holders, refusals=refusals, start=start) -> None:
+            start.wait()
+            try:
+                holders.append(Lock(lock_file, SystemClock()))
+            except Locked as error:
+                refusals.append(error.message)
+
+        threads = [threading.Thread(target=contend) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        (winner,) = holders
+        assert Counter(refusals) == {
+            f"{lock_file.parent.parent} is being worked on by {winner.holder}. Nothing was sent": 5
+        }
+        winner.release()
+
+
+def test_a_child_of_the_holder_does_not_keep_the_lock_alive(lock_file):
+    held = take(lock_file)
+    ours, theirs = os.pipe()
+    with warnings.catch_warnings():  # it has no heartbeat: that is what we want
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        os.close(theirs)
+        os.read(ours, 1)
+        held.release()
+        os._exit(0)
+    os.close(ours)
+    with pytest.raises(Locked):
+        take(lock_file)
     held.release()
 
-
-def test_whoever_slept_through_his_lease_looks_before_he_writes(path):
-    clock = Still()
-    held = Lock(path, clock)
-    clock.now += STALE_AFTER_S + 1
-    assert held.stale
-    held.beat()
-    assert not held.stale
-
-    clock.now += STALE_AFTER_S + 1
-    note = orjson.loads(path.read_bytes())
-    path.write_bytes(orjson.dumps({**note, "pid": 1, "host": "other"}))
-    with pytest.raises(Locked, match="process 1 on other"):
-        held.beat()
-    path.write_bytes(b"?")
-    with pytest.raises(Locked, match="another process"):
-        held.beat()
-    held.release()
-
-
-def test_a_folder_that_takes_no_lock_is_storage_trouble(tmp_path):
-    (tmp_path / "no").write_text("a file")
-    with pytest.raises(StorageFull):
-        Lock(tmp_path / "no" / "lock", Still())
-    assert not is_held(tmp_path / "no" / "lock")
-    assert read_holder(tmp_path / "no" / "lock") is None
-
-
-def test_macs_name_their_boot_by_sysctl(monkeypatch):
-    monkeypatch.setattr(lock, "_BOOT_ID", lock.Path("/nowhere"))
-    assert boot_id() == "" or sys.platform == "darwin"
-
-    monkeypatch.setattr(lock.sys, "platform", "darwin")
-    monkeypatch.setattr(lock, "_SYSCTL", [sys.executable, "-c", "print('boot-1')"])
-    assert boot_id() == "boot-1"
+    with held_by_us(lock_file) as second:
+        os.close(theirs)
+        assert os.waitpid(child, 0)[1] == 0
+        assert read_holder(lock_file) == second.holder

@@ -16,7 +16,7 @@ from vbatch.errors import Corrupt, Exit, JournalError, Locked, StorageFull
 from vbatch.sink import segments
 from vbatch.sink.journal import Journal, Rolling
 from vbatch.sink.layout import Layout
-from vbatch.sink.lock import BEAT_EVERY_S, STALE_AFTER_S, Lock
+from vbatch.sink.lock import STALE_AFTER_S, Lock
 from vbatch.sink.recorder import SYNC_AFTER_S, Recorder
 from vbatch.sink.storage import make_folder
 
@@ -225,8 +225,7 @@ async def test_a_segment_that_cannot_be_followed_stops_requests_and_loses_nothin
 async def test_a_run_that_was_taken_meanwhile_is_not_written_to(bench):
     async with bench() as b:
         await b.record(rows.asked())
-        b.clock.now += STALE_AFTER_S + 1
-        b.layout.lock.write_bytes(b"{}")
+        b.layout.lock.unlink()
         size = b.layout.segment(1).stat().st_size
 
         with pytest.raises(Locked):
@@ -236,13 +235,29 @@ async def test_a_run_that_was_taken_meanwhile_is_not_written_to(bench):
         assert b.layout.segment(1).stat().st_size == size
 
 
-async def test_the_heartbeat_notices_it_too(bench):
+async def test_a_request_is_not_sent_by_one_who_slept_after_its_record(bench):
+    class Sleepy(Quick):
+        def write(self, fd, data, at):
+            done = super().write(fd, data, at)
+            b.clock.now += STALE_AFTER_S + 1
+            b.layout.lock.unlink()
+            return done
+
+    disk = Sleepy()
     async with bench() as b:
-        b.layout.lock.write_bytes(b"{}")
-        await b.clock.turn(STALE_AFTER_S + 1)
-        await until(lambda: b.recorder.trouble)
+        b.recorder._journal._storage = disk
         with pytest.raises(Locked):
-            await b.record(rows.completed())
+            await b.record(rows.asked())
+        assert b.ids() == [("A", "a")]
+        with pytest.raises(Locked):
+            await b.recorder.close()
+
+
+async def test_a_request_goes_on_for_one_who_slept_and_still_has_the_run(bench):
+    async with bench() as b:
+        b.clock.now += STALE_AFTER_S + 1
+        await b.record(rows.asked())
+        assert not b.lock.stale
 
 
 async def test_a_bug_on_the_way_to_the_disk_reaches_whoever_waits(bench):
@@ -263,19 +278,16 @@ async def test_a_bug_on_the_way_to_the_disk_reaches_whoever_waits(bench):
             await b.record(rows.completed())
 
 
-@pytest.mark.parametrize(("chore", "after_s"), [("sync", SYNC_AFTER_S), ("beat", BEAT_EVERY_S)])
-async def test_a_bug_in_a_chore_stops_requests_and_still_takes_answers(
-    bench, monkeypatch, chore, after_s
-):
+async def test_a_bug_in_a_chore_stops_requests_and_still_takes_answers(bench, monkeypatch):
     def break_down(self):
         raise ZeroDivisionError("oops")
 
     async with bench() as b:
         with monkeypatch.context() as broken:
-            broken.setattr(Journal if chore == "sync" else Lock, chore, break_down)
+            broken.setattr(Journal, "sync", break_down)
             await b.record(rows.asked("a"))
-            await b.clock.turn(after_s)
-            await until(lambda: b.recorder.trouble or any(t.done() for t in b.recorder._tasks))
+            await b.clock.turn(SYNC_AFTER_S)
+            await until(lambda: b.recorder.trouble or b.recorder._pacing.done())
 
             with pytest.raises(JournalError, match=r"ZeroDivisionError.*oops") as caught:
                 await b.record(rows.asked("b"))
@@ -283,7 +295,7 @@ async def test_a_bug_in_a_chore_stops_requests_and_still_takes_answers(
 
         assert caught.value.exit_code is Exit.STORAGE
         assert b.ids() == [("A", "a"), ("C", "a")]
-        assert not any(task.done() for task in b.recorder._tasks)
+        assert not b.recorder._pacing.done()
 
 
 async def test_refusing_keeps_the_first_reason(bench):

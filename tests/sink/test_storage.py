@@ -98,11 +98,12 @@ def test_macs_sync_through_the_disks_own_cache(tmp_path, monkeypatch):
     assert calls == [51]
 
 
-def test_folders_are_made_with_their_parents_and_mode(tmp_path):
-    make_folder(Storage(), tmp_path / "a" / "b", 0o700)
-    make_folder(Storage(), tmp_path / "a" / "b", 0o700)
+def test_folders_are_made_with_their_parents_and_hidden_ones_for_the_owner_only(tmp_path):
+    make_folder(Storage(), tmp_path / "a" / ".vbatch" / "b")
+    make_folder(Storage(), tmp_path / "a" / ".vbatch" / "b")
 
-    assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "a" / ".vbatch" / "b").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "a").stat().st_mode & 0o700 == 0o700
 
 
 def test_a_folder_that_cannot_be_written_is_found_by_the_probe(tmp_path):

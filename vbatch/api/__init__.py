@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shlex
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from vbatch import server
 from vbatch.api import looks, rehearsal
+from vbatch.api.blocking import blocking, through, to_its_end
 from vbatch.api.retrying import Selection
+from vbatch.api.secrecy import keeping_secret
 from vbatch.api.session import Session, Wish
 from vbatch.clock import SystemClock
 from vbatch.errors import JobError, Mismatch
@@ -25,7 +25,7 @@ from vbatch.sink.reader import open_run
 from vbatch.source.manifest import needs_root, write_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from vbatch.api.looks import Findings
     from vbatch.api.rehearsal import Rehearsal
@@ -56,8 +56,6 @@ __all__ = [
     "write_manifest",
 ]
 
-T = TypeVar("T")
-
 
 def load(
     job: Job | str | Path | None,
@@ -78,6 +76,7 @@ def load(
     path = None if job is None else Path(job)
     read = partial(load_job, path, overrides=overrides, flags=flags, env=os.environ, cwd=Path.cwd())
     loaded = read()
+    _refuse_odd_places(loaded)
     kept = None if fresh else read_kept(Layout(root=Path(loaded.output)))
     return loaded if kept is None else read(kept_profile=Profile.model_validate(kept.profile))
 
@@ -133,18 +132,24 @@ def retry_session(
 
 
 def run(job: Job | str | Path, **wishes: Any) -> Summary:
-    """Do everything of ``job`` that is still to do; takes what ``session`` takes."""
-    return _blocking(arun(job, **wishes))
+    """Do everything of ``job`` that is still to do; takes what ``session`` takes.
+
+    A KeyboardInterrupt first waits for the answers on their way; a second one gives them up.
+    """
+    return to_its_end(session(job, **wishes))
 
 
 async def arun(job: Job | str | Path, **wishes: Any) -> Summary:
-    """As ``run``, inside a running event loop."""
-    return await _through(session(job, **wishes))
+    """As ``run``, inside a running event loop.
+
+    Cancelled, it keeps the answers that come within ``retry.drain``; cancelled again, it ends.
+    """
+    return await through(session(job, **wishes))
 
 
 def retry(run: str | Path, **wishes: Any) -> Summary:
     """Ask rows of a run again; takes what ``retry_session`` takes."""
-    return _blocking(_through(retry_session(run, **wishes)))
+    return to_its_end(retry_session(run, **wishes))
 
 
 async def stream(job: Job | str | Path, **wishes: Any) -> AsyncIterator[Outcome]:
@@ -159,12 +164,14 @@ async def stream(job: Job | str | Path, **wishes: Any) -> AsyncIterator[Outcome]
 
 def check(job: Job) -> Findings:
     """Look a job over without a paid request."""
-    return _blocking(looks.check(job, clock=SystemClock()))
+    with keeping_secret(job.secrets):
+        return blocking(looks.check(job, clock=SystemClock())).without(job.secrets)
 
 
 def rehearse(job: Job, *, limit: int | None = None) -> Rehearsal:
     """Do everything of a job but sending."""
-    return _blocking(rehearsal.rehearse(job, clock=SystemClock(), limit=limit))
+    with keeping_secret(job.secrets):
+        return blocking(rehearsal.rehearse(job, clock=SystemClock(), limit=limit))
 
 
 def profiles() -> tuple[Profile, ...]:
@@ -178,7 +185,7 @@ def models(profile: str, *, overrides: Sequence[str] = ()) -> list[ModelInfo]:
     if not any(word.startswith("endpoint.model=") for word in words):
         words.append("endpoint.model=any")
     job = load(None, overrides=words, flags={"profile": profile, "manifest": "."})
-    return _blocking(looks.models(job, clock=SystemClock()))
+    return blocking(looks.models(job, clock=SystemClock()))
 
 
 async def serve(*, host: str, port: int, settings: ServerSettings) -> tuple[RunningServer, str]:
@@ -187,11 +194,18 @@ async def serve(*, host: str, port: int, settings: ServerSettings) -> tuple[Runn
     return running, server.welcome(running)
 
 
-async def _through(session: Session) -> Summary:
-    async with session:
-        async for _ in session:
-            pass
-    return session.summary
+def _refuse_odd_places(job: Job) -> None:
+    """Raise JobError where no run can be: better before anything than in the middle."""
+    for path in (str(Path.cwd()), job.output):
+        if not path.isprintable() and path != path.encode(errors="ignore").decode():
+            raise JobError(f"{path!a} is not UTF-8: work in a folder whose name is")
+    try:
+        os.lstat(job.output)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise JobError(f"output {job.output!a} cannot be: {reason}") from None
 
 
 def _kept_job(kept: Kept, run: Path, overrides: Sequence[str]) -> Job:
@@ -215,13 +229,3 @@ def _retry_command(run: str | Path, selection: Selection) -> str:
     for override in selection.overrides:
         words += ["-s", override]
     return shlex.join(words)
-
-
-def _blocking(work: Coroutine[Any, Any, T]) -> T:
-    """Run ``work`` to its end, in a thread of its own where a loop already runs here."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work)
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        return thread.submit(asyncio.run, work).result()

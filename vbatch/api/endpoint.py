@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from vbatch import server
+from vbatch.errors import redact
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,4 +30,4 @@ async def with_endpoint(job: Job, clock: Clock) -> AsyncIterator[Job]:
 
 def label(job: Job) -> str:
     """What results call the endpoint: its address, or the name of the built-in one."""
-    return job.profile.name if job.starts_endpoint else job.base_url
+    return job.profile.name if job.starts_endpoint else redact(job.base_url, job.secrets)

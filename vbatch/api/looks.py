@@ -11,12 +11,14 @@ from vbatch.api.question import check_question
 from vbatch.api.rehearsal import rehearse
 from vbatch.endpoint.client import Client
 from vbatch.endpoint.settings import settings_of
-from vbatch.errors import EndpointError, FatalError, JobError, VbatchError
+from vbatch.errors import EndpointError, FatalError, JobError, VbatchError, redact
 from vbatch.sink.kept import read_kept
 from vbatch.sink.layout import Layout
 from vbatch.sink.reader import open_run
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vbatch.api.rehearsal import Rehearsal
     from vbatch.clock import Clock
     from vbatch.endpoint.models import ModelInfo
@@ -32,6 +34,11 @@ class Findings:
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+
+    def without(self, secrets: Sequence[str]) -> Findings:
+        """The same without ``secrets``."""
+        kinds = (self.notes, self.warnings, self.problems)
+        return Findings(*([redact(text, secrets) for text in texts] for texts in kinds))
 
 
 async def check(job: Job, *, clock: Clock) -> Findings:
@@ -89,6 +96,11 @@ def _tell_rows(report: Rehearsal, found: Findings) -> None:
         f"manifest: {report.rows:,} rows; of the next {CHECKED_ROWS} to do, {report.requests} can "
         f"be sent ({report.image_bytes / 1e6:.1f} MB, about {report.tokens:,} tokens)"
     )
+    if report.held_by is not None:
+        found.warnings.append(
+            f"output: {report.held_by}, is at work on it: which rows are done cannot be told, and "
+            "all are taken as still to do"
+        )
     found.problems += [f"row {row_id}: {why}" for row_id, why in report.failures]
 
 

@@ -14,8 +14,9 @@ from vbatch.api.question import reach_digest
 from vbatch.api.todo import Todo
 from vbatch.api.wiring import loader_of, manifest_of
 from vbatch.endpoint import tokens, wire
-from vbatch.errors import EndpointError, ImageError, Locked
+from vbatch.errors import EndpointError, ImageError, Locked, redact
 from vbatch.records import BadRow, Item
+from vbatch.sink.holder import read_holder
 from vbatch.sink.layout import Layout
 from vbatch.sink.run_folder import RunFolder
 
@@ -45,6 +46,8 @@ class Rehearsal:
     images: int = 0
     image_bytes: int = 0
     tokens: int = 0
+    held_by: str | None = None
+    """Who is at work on the run. Which rows are done cannot be told then: all count as to do."""
     codes: Counter[str] = field(default_factory=Counter)
     failures: list[tuple[str, str]] = field(default_factory=list)
 
@@ -58,11 +61,17 @@ class Rehearsal:
         """The report as one JSON object."""
         return asdict(replace(self, codes=Counter())) | {"codes": dict(self.codes)}
 
+    def done_so_far(self) -> str:
+        """How many rows need not be asked any more, for people."""
+        if self.held_by is None:
+            return f"{self.done:,} done already"
+        return f"all taken as still to do because {self.held_by}, is at work on this run"
+
     def line(self) -> str:
         """One line for people."""
         failing = ", ".join(f"{count:,} {code}" for code, count in self.codes.most_common())
         return (
-            f"{self.rows:,} rows, {self.done:,} done already; would send {self.requests:,} "
+            f"{self.rows:,} rows, {self.done_so_far()}; would send {self.requests:,} "
             f"requests with {self.images:,} images ({self.image_bytes / 1e6:,.1f} MB), about "
             f"{self.tokens:,} tokens" + (f"; would fail: {failing}" if failing else "")
         )
@@ -73,10 +82,15 @@ async def rehearse(job: Job, *, clock: Clock, limit: int | None = None) -> Rehea
 
     Raises what a run would raise before its first request.
     """
-    todo, before = await asyncio.to_thread(_todo, job, clock)
+    held_by = None
+    try:
+        todo, before = await asyncio.to_thread(_todo, job, clock)
+    except Locked:
+        todo, before = None, ()
+        held_by = str(read_holder(Layout(root=Path(job.output)).lock) or "another process")
     manifest = manifest_of(job, before)
     scan = await asyncio.to_thread(manifest.scan)
-    report = Rehearsal(rows=scan.rows, remote_images=scan.remote_images)
+    report = Rehearsal(rows=scan.rows, remote_images=scan.remote_images, held_by=held_by)
     loader = loader_of(job, manifest, clock)
     try:
         rows = _open_rows(manifest, scan, todo, report)
@@ -91,10 +105,7 @@ async def rehearse(job: Job, *, clock: Clock, limit: int | None = None) -> Rehea
 def _todo(job: Job, clock: Clock) -> tuple[Todo | None, tuple[tuple[str, ...], ...]]:
     if not Layout(root=Path(job.output)).hidden.is_dir():
         return None, ()
-    try:
-        folder = RunFolder.open(job.output, clock=clock, invocation=secrets.token_hex(6))
-    except Locked:  # at work elsewhere: what is done already cannot be told
-        return None, ()
+    folder = RunFolder.open(job.output, clock=clock, invocation=secrets.token_hex(6), brief=True)
     try:
         before = folder.kept.template_columns if folder.kept else ()
         root = manifest_of(job).root
@@ -127,7 +138,7 @@ async def _try(row: Item | BadRow, job: Job, loader: ImageLoader, report: Rehear
         question = wire.question(job, row)
         body = wire.build(question, row, images, job.profile)
     except (ImageError, EndpointError) as error:
-        report.fail(row.id, error.code, error.message)
+        report.fail(row.id, error.code, redact(error.message, job.secrets))
         return
     report.requests += 1
     report.images += len(images)

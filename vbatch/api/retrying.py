@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from vbatch.errors import FAILURE_CODES, JobError, StorageFull
+from vbatch.errors import FAILURE_CODES, JobError
+from vbatch.sink.storage import Storage, put
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -57,10 +58,7 @@ class Memory:
         before = self._read()
         earlier = before.get("invocations", []) if before.get("words") == words else []
         data = orjson.dumps({"words": words, "invocations": [*earlier, invocation]})
-        try:
-            self._path.write_bytes(data)
-        except OSError as error:
-            raise StorageFull(f"{self._path} cannot be written: {error.strerror}") from error
+        put(Storage(), self._path, data)
         return frozenset(earlier)
 
     def finish(self) -> None:

@@ -17,10 +17,12 @@ from vbatch.api.endpoint import label, with_endpoint
 from vbatch.api.question import check_question, reach_digest, to_keep, with_columns
 from vbatch.api.replaced import Replaced
 from vbatch.api.retrying import Memory, Selection, chosen
+from vbatch.api.secrecy import keeping_secret
 from vbatch.api.summary import Summary  # noqa: TC001 - as above
 from vbatch.api.tally import Live
 from vbatch.api.teller import Teller
 from vbatch.api.todo import Todo
+from vbatch.api.watch import Watch
 from vbatch.api.wiring import limiter_of, loader_of, manifest_of, slots_of
 from vbatch.endpoint.budget import ByteBudget
 from vbatch.endpoint.client import Client
@@ -31,7 +33,7 @@ from vbatch.engine.local import Engine, stop_for
 from vbatch.engine.outcomes import Origin
 from vbatch.engine.preparing import Preparing
 from vbatch.engine.worker import Worker
-from vbatch.errors import JournalError
+from vbatch.errors import JournalError, Locked, redact
 from vbatch.records import ProgressView, Stop  # noqa: TC001 - as above
 from vbatch.sink.layout import Layout
 from vbatch.sink.log import Log
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
     from vbatch.records import Event, ManifestScan, Outcome
     from vbatch.sink.history import History
 
-MOST_COUNTED = 200_000
+MOST_COUNTED = 20_000
 """Unread rows that are looked at to say how many are left; beyond, it is an estimate."""
 
 
@@ -95,15 +97,18 @@ class Session:
         self._started = clock.monotonic()
         self._stop_first: Stop | None = None
         self._running = self._cancelled = False
+        self.begun = False
+        """Whether requests may have been sent: before, there is nothing to wait for."""
         self._chores = Chores(clock)
 
     async def __aenter__(self) -> Self:
         try:
-            await self._take_the_run()
-            await self._read_the_manifest()
-            await self._choose_rows()
-            await self._reach_the_endpoint()
-            await self._begin()
+            with keeping_secret(self.job.secrets):
+                await self._take_the_run()
+                await self._read_the_manifest()
+                await self._choose_rows()
+                await self._reach_the_endpoint()
+                await self._begin()
         except BaseException:
             await self._stack.aclose()
             raise
@@ -142,6 +147,26 @@ class Session:
     def view(self) -> ProgressView:
         """How far the run is now."""
         return self._teller.view()
+
+    @property
+    def again(self) -> str:
+        """The command that goes on from here."""
+        return redact(self._wish.again, self.job.secrets)
+
+    def so_far(self, stop: Stop) -> Summary | None:
+        """What the invocation came to if the process ends now; None if it has not begun."""
+        if not self.begun:
+            return None
+        at_least = self._folder.at_least
+        return self._teller.summary(stop, left=self._teller.left(), at_least=at_least)
+
+    def confess(self, story: str) -> Path | None:
+        """Put a bug's traceback into the run's log; returns it, None where there is none yet."""
+        if not hasattr(self, "_log"):
+            return None
+        for line in story.splitlines():
+            self._log.tell(line)
+        return self._hidden / "log"
 
     async def _take_the_run(self) -> None:
         """Lock the run, and see that it asks what this job asks."""
@@ -226,30 +251,36 @@ class Session:
             self._manifest.rows(self._scan), wanted=self._todo.wanted, limit=self._wish.limit
         )
         worker = self._worker()
+        self._watch = Watch(worker, self._live, clock=self._clock, timeout_s=self.job.retry.timeout)
         self._teller = Teller(
             job=self.job,
             invocation=self._invocation,
             rows=self._scan.rows - self._scan.repeated,
             live=self._live,
             worker=worker,
+            watch=self._watch,
             clock=self._clock,
             started=self._started,
             again=self._wish.again,
             billed_before=self._billed_before,
         )
-        self._engine = Engine(self._feed, worker, slots=self._slots)
+        self._engine = Engine(self._feed, worker, slots=self._slots, drain_s=self.job.retry.drain)
         await self._engine.__aenter__()
-        self._running = True
+        self._running = self.begun = True
         self._log.tell(
             f"began, pid {os.getpid()}: {self._teller.rows:,} rows, {self._live.total_answered:,} "
             f"answered before; asks {self.job.model} at {self._label}, {self._slots} at once"
         )
-        self._chores.tick(self._tick, failed=self._log.tell)
+        self._chores.tick(self._look, failed=self._log.tell)
+        self._chores.tick(self._keep_standing, failed=self._log.tell)
         longest = self.job.limits.max_duration
         if longest is not None:
-            self._chores.after(longest, partial(self._engine.stop, OUT_OF_TIME))
+            left = max(0.0, longest - (self._clock.monotonic() - self._started))
+            self._chores.after(left, partial(self._engine.stop, OUT_OF_TIME))
         if self._stop_first is not None:
             self._engine.stop(self._stop_first)
+        if self._cancelled:
+            self._engine.cancel()
 
     def _worker(self) -> Worker:
         job, limits = self.job, self.job.limits
@@ -285,11 +316,19 @@ class Session:
         await self._folder.record(event)
         self._live.fold(event, self._clock.monotonic())
 
-    async def _tick(self) -> None:
+    async def _look(self) -> None:
+        told = len(self._watch.notices)
+        self._watch.look()
+        for notice in self._watch.notices[told:]:
+            self._log.tell(notice)
+        self.on_tick()
+
+    async def _keep_standing(self) -> None:
+        """Apart from looking, so that a disk that hangs does not hide that it does."""
         with contextlib.suppress(JournalError):
             await self._folder.snapshot(self._teller.standing(), self._live.events)
-        self._log.tell_change(_waits(self._limiter.state.reason))
-        self.on_tick()
+        if isinstance(self._folder.trouble, Locked):
+            self._engine.stop(stop_for(self._folder.trouble))
 
     async def _finish(self) -> None:
         """Say the last word. Whatever goes wrong here, the run's folder is let go of."""
@@ -297,7 +336,9 @@ class Session:
         try:
             await self._chores.end()
             self.summary = await self._wound_up(self._engine.stopped)
-            self._log.tell(self.summary.line())
+            stop = self.summary.stop
+            if stop is None or stop.code != "locked":  # else the log is another's now
+                self._log.tell(self.summary.line())
         finally:
             await self._stack.aclose()
 
@@ -340,8 +381,3 @@ class Session:
         """The job digest of the run itself, which a retry with other settings does not change."""
         kept = self._folder.kept
         return kept.job_digest if kept and self._wish.selection else self.job.digest
-
-
-def _waits(reason: str | None) -> str:
-    """What of a wait is worth a line: not the ordinary pacing."""
-    return f"waiting: {reason}" if reason and ("endpoint" in reason) else ""

@@ -34,7 +34,10 @@ class Live:
     events: Tallies = field(default_factory=Tallies)
     codes: Counter[str] = field(default_factory=Counter)
     endings: Counter[str] = field(default_factory=Counter)
+    last_at: float = float("-inf")
+    """When the last row ended (seconds, monotonic)."""
     _times: deque[float] = field(default_factory=lambda: deque(maxlen=RATE_OVER))
+    _latencies_s: deque[float] = field(default_factory=lambda: deque(maxlen=RATE_OVER))
 
     def __post_init__(self) -> None:
         self.total_answered = self.history.answered
@@ -45,11 +48,16 @@ class Live:
         self.events.fold(event)
         match event:
             case Completed(result=result):
-                self._times.append(at)
+                self._note_end(at)
+                self._latencies_s.append(result.latency_s)
                 self._add_result(result)
             case Failed(failure=failure):
-                self._times.append(at)
+                self._note_end(at)
                 self._add_failure(failure)
+
+    def _note_end(self, at: float) -> None:
+        self.last_at = at
+        self._times.append(at)
 
     def _add_failure(self, failure: Failure) -> None:
         self.failed += 1
@@ -74,6 +82,11 @@ class Live:
         if not self._times or now <= self._times[0]:
             return 0.0
         return len(self._times) / (now - self._times[0])
+
+    @property
+    def longest_latency_s(self) -> float:
+        """Of the last answers; 0 before the first."""
+        return max(self._latencies_s, default=0.0)
 
     def sums(self, *, ended: bool = False) -> Tally:
         """Sums over all models; with ``ended`` what is left open counts as possibly billed."""

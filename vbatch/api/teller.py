@@ -15,6 +15,7 @@ from vbatch.state import Counts
 
 if TYPE_CHECKING:
     from vbatch.api.tally import Live
+    from vbatch.api.watch import Watch
     from vbatch.clock import Clock
     from vbatch.engine.worker import Worker
     from vbatch.job import Job
@@ -33,6 +34,7 @@ class Teller:
     rows: int
     live: Live
     worker: Worker
+    watch: Watch
     clock: Clock
     started: float
     again: str
@@ -42,18 +44,18 @@ class Teller:
     def view(self) -> ProgressView:
         """For progress."""
         sums = self.live.sums()
-        state = self.worker.limiter.state
         rate = self.live.rows_per_s(self.clock.monotonic())
         return ProgressView(
             total=max(self.rows, self.live.total_answered + self.live.total_failed),
             answered=self.live.total_answered,
             failed=self.live.total_failed,
             tokens=sums.total_tokens,
-            in_flight=state.in_flight,
-            waiting_reason=state.reason,
+            in_flight=self.worker.limiter.in_flight,
+            waiting_reason=self.watch.waiting,
             rows_per_s=rate,
             eta_s=self.left() / rate if rate else None,
             cost=sums.cost,
+            notices=self.watch.notices,
         )
 
     def standing(self, summary: Summary | None = None) -> Standing:
@@ -71,7 +73,8 @@ class Teller:
             ),
             stop=summary.stop if summary else None,
             exit_code=summary.exit_code if summary else None,
-            waiting=None if summary else self.worker.limiter.state.reason,
+            waiting=None if summary else self.watch.waiting,
+            stalled=() if summary else self.watch.stalled,
             suspects=self.worker.client.suspect_ids,
         )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from vbatch.engine.outcomes import Past
 from vbatch.records import BadRow, Item
 
 if TYPE_CHECKING:
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from vbatch.sink.history import History
+    from vbatch.state import Past
 
 Row = Item | BadRow
 
@@ -38,16 +38,7 @@ class Todo:
 
     def past(self, row_id: str, row_digest: str) -> Past:
         """What earlier invocations tried in vain for a row that has not changed since."""
-        before = self.history.failure(row_id)
-        if before is None or before.row_digest != row_digest:
-            return Past()
-        return Past(
-            attempts=before.attempts,
-            possibly_billed=before.possibly_billed,
-            server_errors=before.server_errors,
-            usage=before.usage,
-            first_at=before.first_at,
-        )
+        return self.history.past(row_id, row_digest)
 
     def _is_open(self, row: Row) -> bool:
         if self.history.is_answered(row):

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
+import os
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
+from vbatch.cli.screen import say
 from vbatch.errors import Exit, VbatchError
 from vbatch.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _VERBS = {
     "run": "vbatch.cli.run:run",
@@ -62,21 +70,32 @@ def cli() -> None:
     """Ask a vision model about many images: manifest in, Parquet out, nothing paid twice."""
 
 
-def main() -> None:
-    """Run the command line and exit with its code."""
-    sys.exit(_run())
+def main(leave: Callable[[int], object] = os._exit) -> None:
+    """Run the command line and ``leave`` with its code.
+
+    No thread is waited for: all is said and kept by then, and one may hang for ever, as on a
+    network disk whose server is gone.
+    """
+    code = _run()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # closed, or nobody reads
+            stream.flush()
+    leave(code)
 
 
 def _run() -> int:
     try:
         return int(cli.main(standalone_mode=False) or 0)
     except click.ClickException as error:
-        error.show()
+        words = io.StringIO()
+        error.show(words)
+        say(words.getvalue().rstrip("\n"), err=True)
         return error.exit_code
     except click.Abort:
+        say("vbatch: stopped by SIGINT", err=True)
         return Exit.SIGINT
     except VbatchError as error:
-        click.echo(f"vbatch: {error.message}", err=True)
+        say(f"vbatch: {error.message}", err=True)
         return error.exit_code
     except BrokenPipeError:
         sys.stderr.close()

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import orjson
 
 from vbatch.cli import options
+from vbatch.cli.screen import as_document, say
 from vbatch.errors import Exit
 
 if TYPE_CHECKING:
@@ -28,15 +28,12 @@ def check(job: Path | None, overrides: tuple[str, ...], *, as_json: bool, **word
     loaded = api.load(job, overrides=overrides, flags=options.flags_of(words))
     found = api.check(loaded)
     if as_json:
-        _print_json(asdict(found))
+        say(as_document(asdict(found)))
     else:
-        for note in found.notes:
-            click.echo(f"  {note}")
-        for warning in found.warnings:
-            click.echo(f"! {warning}")
-        for problem in found.problems:
-            click.echo(f"✗ {problem}")
-        click.echo(_verdict(found))
+        for mark, texts in (" ", found.notes), ("!", found.warnings), ("✗", found.problems):
+            for text in texts:
+                say(f"{mark} {text}".replace("\n", "\n    "))
+        say(_verdict(found))
     return Exit.USAGE if found.problems else Exit.OK
 
 
@@ -49,7 +46,7 @@ def status(run: Path, *, as_json: bool) -> None:
 
     stands = api.open_run(run).status()
     if as_json:
-        _print_json(stands)
+        say(as_document(stands))
     else:
         _print_status(run, stands)
 
@@ -62,13 +59,13 @@ def profiles(*, as_json: bool) -> None:
 
     known = api.profiles()
     if as_json:
-        _print_json([profile.model_dump(mode="json") for profile in known])
+        say(as_document([profile.model_dump(mode="json") for profile in known]))
         return
     width = max(len(profile.name) for profile in known)
     for profile in known:
         key = profile.api_key_env or "no key"
         url = profile.base_url or "any base URL (endpoint.base_url)"
-        click.echo(f"{profile.name:<{width}}  {profile.title}: {url}, {key}")
+        say(f"{profile.name:<{width}}  {profile.title}: {url}, {key}")
 
 
 @click.command(epilog="Example: vbatch models --profile flexai")
@@ -81,12 +78,12 @@ def models(profile: str, overrides: tuple[str, ...], *, as_json: bool) -> None:
 
     listed = api.models(profile, overrides=overrides)
     if as_json:
-        _print_json([asdict(model) for model in listed])
+        say(as_document([asdict(model) for model in listed]))
         return
     marks = {True: "sees images", False: "", None: "not said"}
     width = max((len(model.id) for model in listed), default=0)
     for model in listed:
-        click.echo(f"{model.id:<{width}}  {marks[model.vision]}".rstrip())
+        say(f"{model.id:<{width}}  {marks[model.vision]}".rstrip())
 
 
 def _verdict(found: Findings) -> str:
@@ -95,29 +92,27 @@ def _verdict(found: Findings) -> str:
     return "ready to run, but see the warnings" if found.warnings else "ready to run"
 
 
-def _print_json(value: Any) -> None:
-    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
-
-
 def _print_status(run: Path, stands: dict[str, Any]) -> None:
     counts = stands.get("counts", {})
     totals = stands.get("totals", {})
     at_least = "≥ " if totals.get("at_least") else ""
-    click.echo(f"{run}: {stands['state']}")
+    say(f"{run}: {stands['state']}")
     if counts:
-        click.echo(
+        say(
             f"  {counts['answered']:,} answered, {counts['failed']:,} failed, "
             f"{counts['left']:,} left of {counts['rows']:,} rows"
         )
-        click.echo(
+        say(
             f"  {at_least}{totals['total_tokens']:,} tokens, {totals['possibly_billed']:,} "
             "requests possibly billed without an answer"
         )
     if stands.get("waiting"):
-        click.echo(f"  waiting: {stands['waiting']}")
+        say(f"  waiting: {stands['waiting']}")
+    for row in stands.get("stalled", ()):
+        say(f"  nothing heard of {row['id']}: {row['step']} for {row['seconds']:.0f} s")
     stop = stands.get("stop")
     if stop:
         advice = f" ({stop['advice']})" if stop["advice"] else ""
-        click.echo(f"  stopped: {stop['message']}{advice}")
+        say(f"  stopped: {stop['message']}{advice}")
     if stands.get("updated_at"):
-        click.echo(f"  as of {stands['updated_at']}, pid {stands['pid']} on {stands['host']}")
+        say(f"  as of {stands['updated_at']}, pid {stands['pid']} on {stands['host']}")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from vbatch.cli.screen import say
 from vbatch.errors import JobError
 
 _JOB = """\
@@ -58,7 +59,7 @@ def init(name: str) -> None:
         raise JobError(f"{path} is there already; nothing was written") from None
     except OSError as error:
         raise JobError(f"{path}: {error.strerror}") from error
-    click.echo(f"wrote {path}; say in it what to ask and whom, then: vbatch check {path}")
+    say(f"wrote {path}; say in it what to ask and whom, then: vbatch check {path}")
 
 
 @click.command(epilog="Example: vbatch manifest photos -o photos.jsonl")
@@ -74,7 +75,7 @@ def manifest(folder: Path, out: Path) -> None:
     """Write a manifest with a row for each image below FOLDER."""
     from vbatch.api import needs_root, write_manifest  # noqa: PLC0415 - keeps `--help` quick
 
-    click.echo(f"wrote {write_manifest(folder, out)} rows to {out}")
+    say(f"wrote {write_manifest(folder, out)} rows to {out}")
     root = needs_root(folder, out)
     if root is not None:
-        click.echo(f"the pictures lie elsewhere: a job needs images.root = {str(root)!r}")
+        say(f"the pictures lie elsewhere: a job needs images.root = {str(root)!r}")

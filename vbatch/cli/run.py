@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import orjson
 
 from vbatch.cli import options
-from vbatch.errors import Exit
+from vbatch.cli.screen import as_document, say
+from vbatch.errors import Exit, printable
 
 if TYPE_CHECKING:
     from vbatch.job import Job
@@ -98,9 +98,9 @@ def _rehearse(job: Job, limit: int | None, *, as_json: bool) -> int:
 
     report = api.rehearse(job, limit=limit)
     if as_json:
-        click.echo(orjson.dumps(report.as_json(), option=orjson.OPT_INDENT_2))
+        say(as_document(report.as_json()))
     else:
         for row_id, why in report.failures:
-            click.echo(f"{row_id}: {why}")
-        click.echo(f"dry run: {report.line()}")
+            say(printable(f"{row_id}: {why}"))
+        say(f"dry run: {report.line()}")
     return Exit.ROWS_FAILED if report.codes else Exit.OK

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vbatch.cli.screen import say
+
 if TYPE_CHECKING:
     from vbatch.api import ServerSettings
 
@@ -58,6 +60,6 @@ async def _serve(host: str, port: int, settings: ServerSettings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     running, welcome = await api.serve(host=host, port=port, settings=settings)
-    click.echo(welcome)
+    say(welcome)
     await stopped.wait()
     await running.stop()

@@ -67,7 +67,18 @@ FAILURE_NAMES = (
 )
 """Our columns of failures; the manifest's stand before ``extra``."""
 
-_OURS = frozenset(RESULT_NAMES) | frozenset(FAILURE_NAMES)
+PRIVATE_NAMES = (
+    "vbatch.row_digest",
+    "vbatch.job_digest",
+    "vbatch.server_errors",
+    "vbatch.total_tokens",
+    "vbatch.cached_tokens",
+    "vbatch.reasoning_tokens",
+    "vbatch.cost",
+)
+"""What stands before them in the private twin of failures."""
+
+_OURS = frozenset((*RESULT_NAMES, *FAILURE_NAMES, *PRIVATE_NAMES))
 
 
 def output_name(name: str) -> str:

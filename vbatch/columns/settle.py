@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import orjson
 import pyarrow as pa
 
+from vbatch.columns import exact
 from vbatch.columns.values import decode, encode
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 AS = b"vbatch.as"
 """Key of a field's metadata: ``json`` or ``text``."""
 
+_LARGEST_FLOAT = 2**1023
 _MAX_KEYS = 64
 _MAX_DEPTH = 8
 
@@ -101,9 +102,9 @@ class Shape:
     def _number(self) -> pa.DataType | None:
         if float in self._kinds:
             return pa.float64()
-        if self._high < 2**63:
+        if self._low >= -(2**63) and self._high < 2**63:
             return pa.int64()
-        return pa.uint64() if self._low == 0 else None
+        return pa.uint64() if self._low == 0 and self._high < 2**64 else None
 
 
 def settle(name: str, samples: Iterable[JsonValue]) -> pa.Field:
@@ -149,7 +150,7 @@ def deserialize(data: bytes) -> pa.Schema:
 def as_json(value: JsonValue) -> str:
     """Compact JSON text; Misfit where a value is nested too deeply for it."""
     try:
-        return orjson.dumps(value).decode()
+        return exact.dumps(value).decode()
     except TypeError as e:
         raise Misfit(str(e)) from e
 
@@ -190,7 +191,7 @@ def _integer(t: pa.DataType) -> Callable[[JsonValue], JsonValue]:
 def _float(value: JsonValue) -> JsonValue:
     if type(value) is float:
         return value
-    if type(value) is int and int(float(value)) == value:
+    if type(value) is int and abs(value) < _LARGEST_FLOAT and int(float(value)) == value:
         return float(value)
     raise Misfit
 
@@ -223,7 +224,7 @@ def _other(t: pa.DataType) -> Callable[[JsonValue], JsonValue]:
     def fit(value: JsonValue) -> JsonValue:
         try:
             kept = encode(decode([value], t))[0]
-        except (ValueError, TypeError, ArithmeticError, AttributeError) as e:
+        except (ValueError, TypeError, ArithmeticError, AttributeError, LookupError) as e:
             raise Misfit from e
         if kept == value and type(kept) is type(value):
             return value

@@ -24,7 +24,7 @@ _SURE_TRIALS = 6
 class _Episode:
     """The refusals of requests that were on their way together."""
 
-    __slots__ = ("follows", "later", "serial", "slot", "stepped")
+    __slots__ = ("follows", "later", "measured", "serial", "slot", "stepped")
 
     def __init__(self, serial: int, slot: Slot, follows: int) -> None:
         self.serial = serial
@@ -34,6 +34,8 @@ class _Episode:
         self.later = 0
         """Refusals, after the first, of requests that were sent after the first."""
         self.stepped = False
+        self.measured = False
+        """Whether the found rate knows of it: a long pause says nothing of a rate per minute."""
 
 
 class Brake:
@@ -61,7 +63,7 @@ class Brake:
         self._answers += 1
         if self._episode is None or serial < self._episode.follows:
             return
-        if self._episode.stepped:
+        if self._episode.measured:
             self.found.free_again(slot)
         self._episode = None
 
@@ -110,5 +112,6 @@ class Brake:
     def _step(self, episode: _Episode, now: float, wait_s: float, sent_later: int) -> None:
         episode.stepped = True
         self._window.shrink()
-        if wait_s <= 1.1 * LONGEST_WAIT_S:
+        episode.measured = wait_s <= 1.1 * LONGEST_WAIT_S
+        if episode.measured:
             self.found.refused(now, wait_s, episode.slot, sent_later)

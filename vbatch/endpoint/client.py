@@ -68,6 +68,7 @@ class Client:
         self._deadlines = Deadlines(
             timeout_s=settings.timeout_s, sweep_s=settings.sweep_s, clock=clock
         )
+        self._seen_at = clock.time()
         self._open = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -114,6 +115,7 @@ class Client:
 
         Raises EndpointError, in one of its branches, for whatever goes wrong.
         """
+        self._look_for_a_gap()
         started = self._clock.monotonic()
         upload = Upload(body)
         reply = await self._exchange("POST", self._url, upload)
@@ -200,10 +202,14 @@ class Client:
     async def _watch_for_gaps(self) -> None:
         """Drop idle connections when the machine has slept or its clock was set."""
         while True:
-            before = self._clock.time()
             await self._clock.sleep(self._settings.sweep_s)
-            if abs(self._clock.time() - before) > LONGEST_GAP_S:
-                self._connector.drop_idle()
+            self._look_for_a_gap()
+
+    def _look_for_a_gap(self) -> None:
+        now = self._clock.time()
+        if abs(now - self._seen_at) > LONGEST_GAP_S:
+            self._connector.drop_idle()
+        self._seen_at = now
 
 
 async def _read_up_to(cap: int, content: aiohttp.StreamReader) -> bytes:

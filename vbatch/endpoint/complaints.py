@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 
 from vbatch.endpoint.reply import leaves
 from vbatch.endpoint.strings import whole
+from vbatch.errors import redact
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vbatch.records import JsonValue
 
 MAX_MESSAGE = 600
@@ -47,12 +50,21 @@ class Complaint:
     words: str = ""
 
 
-def read_complaint(document: JsonValue, text: str = "") -> Complaint:
-    """Return what an error body says; ``text`` is used where there is no JSON (None)."""
+def read_complaint(
+    document: JsonValue, text: str = "", *, secrets: Sequence[str] = ()
+) -> Complaint:
+    """Return what an error body says; ``text`` is used where there is no JSON (None).
+
+    ``secrets`` go before anything is cut, as a part of one is still a part of it.
+    """
     if document is None:
-        plain = _shorten(_TAGS.sub(" ", text[:_MAX_PAGE]))
+        plain = _shorten(_TAGS.sub(" ", redact(text, secrets)[:_MAX_PAGE]))
         return Complaint(message=plain, words=plain.lower())
-    found = [(key, value) for key, value in leaves(document, _KEYS) if not isinstance(value, bool)]
+    found = [
+        (key, redact(value, secrets) if isinstance(value, str) else value)
+        for key, value in leaves(document, _KEYS)
+        if not isinstance(value, bool)
+    ]
     return Complaint(
         message=_shorten(": ".join(_distinct(found))),
         code=_first(found, "code", "error_code"),

@@ -8,7 +8,9 @@ request gets a connection of its own.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import select
+import socket
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from aiohttp.tracing import Trace
 
     from vbatch.endpoint.body import Body
+
+_QUICKACK = getattr(socket, "TCP_QUICKACK", None)  # Linux's
 
 REMEMBERED_ANSWERS = 50
 """Answers per connection that are called suspect once a stray shows on it."""
@@ -56,10 +60,18 @@ class GuardedHandler(ResponseHandler):
         self.used = True
 
     def rest(self) -> None:
-        """An exchange has ended; a second answer that came with the first is a stray."""
+        """An exchange has ended; a second answer that came with the first is a stray.
+
+        One that the endpoint's system holds back until we acknowledge the first is let go, so that
+        it comes now and not together with the next request.
+        """
         self.idle = True
         if self._buffer:
             self._found_stray()
+        elif self.transport is not None and _QUICKACK is not None:
+            wire = self.transport.get_extra_info("socket")
+            with contextlib.suppress(OSError):
+                wire.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
     def data_received(self, data: bytes) -> None:
         """Let bytes through to the parser, but never while nothing is asked."""

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from vbatch.clock import Clock
 
 
+STOPPED_S = 30.0
+"""A sweep that comes so much too late: this process was stopped meanwhile."""
+
+
 class DeadlinePassedError(Exception):
     """The attempt took longer than it may; it has been cancelled."""
 
@@ -19,6 +23,7 @@ class DeadlinePassedError(Exception):
 class Deadlines:
     """Gives every attempt the same time, ``timeout_s``; an overdue one ends within ``sweep_s``.
 
+    Time in which this process was stopped does not count: what was answered meanwhile lies unread.
     ``with deadlines.attempt():`` raises DeadlinePassedError in the task that entered it. All have
     the same time, so the order in which they start is the order in which they fall due.
     """
@@ -35,13 +40,24 @@ class Deadlines:
 
     async def sweep(self) -> None:
         """End what is overdue, once per ``sweep_s``, until cancelled."""
+        now = self._clock.monotonic()
         while True:
+            before = now
             await self._clock.sleep(self._sweep_s)
             now = self._clock.monotonic()
+            late_s = now - before - self._sweep_s
+            if late_s > STOPPED_S:
+                self._put_off(before + self._timeout_s, late_s)
             for attempt in [*self._running]:
                 if attempt.due > now:
                     break
                 attempt.expire()
+
+    def _put_off(self, due: float, seconds: float) -> None:
+        """Give all that fall due up to ``due`` so many seconds more; their order stays."""
+        for attempt in self._running:
+            if attempt.due <= due:
+                attempt.due += seconds
 
 
 class Attempt:

@@ -40,6 +40,12 @@ if TYPE_CHECKING:
     from vbatch.endpoint.limit_headers import LimitHeaders
     from vbatch.records import Stop
 
+OUT_OF_FILES_EPISODE_S = 5.0
+"""Requests that run out of files within so short a time do so together."""
+
+_HELD_S = 5.0
+"""A wait that is worth telling of."""
+
 _DOWN = "endpoint down"
 _PAUSED = "paused"
 _IN_FLIGHT = "in flight"
@@ -62,7 +68,8 @@ class LimiterState:
 
     ``window`` is how many may be in flight at present; ``waiting`` how many acquires wait, the
     first of them for ``reason``; ``waiting_until`` is seconds since the epoch, None when it is not
-    a matter of time.
+    a matter of time. ``held`` is set while nobody may go for more than some seconds, in words that
+    stay the same as long as that lasts; ``why`` is what the endpoint said or did.
     """
 
     in_flight: int
@@ -70,6 +77,8 @@ class LimiterState:
     waiting: int
     reason: str | None = None
     waiting_until: float | None = None
+    held: str | None = None
+    why: str | None = None
 
 
 class Limiter:
@@ -101,6 +110,7 @@ class Limiter:
         self._brake = Brake(self._window)
         self._pause = Pause(max_wait_s)
         self._outage = Outage(max_outage_s)
+        self._squeezed_at = -math.inf
         self._in_flight = 0
         self._serial = 0
         self._line = Line[Permit](clock, self)
@@ -124,10 +134,12 @@ class Limiter:
         why = self.stopped
         self._line.send_home(lambda: Stopped(why))
 
-    def set_max_in_flight(self, most: int) -> None:
-        """From now on at most ``most`` (at least 1); those on their way are not called back."""
-        self._window.cap(most)
-        self._line.move()
+    def out_of_files(self) -> None:
+        """This process has no file left to open: half as many in flight, until calm returns."""
+        now = self._clock.monotonic()
+        if now - self._squeezed_at > OUT_OF_FILES_EPISODE_S:
+            self._squeezed_at = now
+            self._window.squeeze(now, self._in_flight // 2)
 
     def learn(self, headers: LimitHeaders) -> None:
         """Take limits and waits from a reply's headers, where the user gave no number.
@@ -142,13 +154,18 @@ class Limiter:
             self._heed(self._tokens, headers.remaining_tokens, headers.reset_tokens_s)
 
     @property
+    def in_flight(self) -> int:
+        """How many requests are on their way."""
+        return self._in_flight
+
+    @property
     def state(self) -> LimiterState:
         """What is going on right now."""
         first = self._line.first
+        now = self._clock.monotonic()
+        at, gate = self._gate(now, first or 0)
         reason = until = None
         if first is not None:
-            now = self._clock.monotonic()
-            at, gate = self._gate(now, first)
             until = None if at == math.inf else self._clock.time() + max(at - now, 0.0)
             reason = self._reason(gate, now)
         return LimiterState(
@@ -157,6 +174,8 @@ class Limiter:
             waiting=len(self._line),
             reason=reason,
             waiting_until=until,
+            held=self._held(gate, at - now),
+            why=self._why(gate),
         )
 
     # How a request ended: called by its permit.
@@ -165,7 +184,7 @@ class Limiter:
         """See ``Permit.answered``."""
         self._end(permit, used_tokens)
         self._alive(permit)
-        self._window.answered()
+        self._window.answered(self._clock.monotonic())
         self._line.move()
 
     def refused(self, permit: Permit, used_tokens: int | None) -> None:
@@ -186,7 +205,7 @@ class Limiter:
         elif retry_after_s <= LONGEST_PAUSE_S:
             self._outage.unanswered(now, reason)
             self._reachable()
-            self._pause.ask(now, retry_after_s, self._clock.random())
+            self._pause.ask(now, retry_after_s, self._clock.random(), reason)
         else:
             self.stop(asked_too_long(self._clock.time(), retry_after_s, reason))
             return
@@ -242,6 +261,7 @@ class Limiter:
             self._pause.back_off(
                 now,
                 self._clock.random(),
+                reason,
                 serial=permit.serial,
                 next_serial=self._serial,
                 lone=self._brake.log.is_lone(),
@@ -315,7 +335,8 @@ class Limiter:
         if left is None or left > 0 or reset_s is None:
             return
         if (0 if known is None else 1) <= reset_s <= LONGEST_PAUSE_S:
-            self._pause.ask(self._clock.monotonic(), reset_s, self._clock.random())
+            why = "its headers say that a limit is used up"
+            self._pause.ask(self._clock.monotonic(), reset_s, self._clock.random(), why)
 
     def _reason(self, gate: str, now: float) -> str:
         if gate == _DOWN:
@@ -324,9 +345,25 @@ class Limiter:
             return f"endpoint down, next probe in {span(self._outage.next_probe_at() - now)}"
         if gate == _PAUSED:
             until = time_of_day(self._clock.time() + self._pause.until - now)
-            asked = "endpoint asked to wait" if self._pause.asked else "endpoint is busy, waiting"
-            return f"{asked} until {until}"
+            return f"{self._wait()} until {until}"
         return gate
+
+    def _held(self, gate: str, seconds: float) -> str | None:
+        if self._outage.down:
+            return "endpoint down"
+        if gate == _IN_FLIGHT or seconds <= _HELD_S:
+            return None
+        if gate == _PAUSED:
+            return self._wait()
+        return gate if self._line.first is not None else None
+
+    def _why(self, gate: str) -> str | None:
+        if self._outage.down:
+            return self._outage.reason
+        return self._pause.why if gate == _PAUSED else None
+
+    def _wait(self) -> str:
+        return "endpoint asked to wait" if self._pause.asked else "endpoint is busy, waiting"
 
 
 def _requests_per(limit: float) -> PerMinute:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _SIGHT = frozenset({"image", "images", "vision", "image_input", "image_url", "multimodal"})
 
+_MAX_LAYERS = 4
 _VISION_FIELDS = ("input_modalities", "modalities", "capabilities", "modality")
 
 
@@ -29,10 +30,11 @@ def read_models(document: JsonValue, *, vision_field: str = "any") -> list[Model
     known ones.
     """
     names = _VISION_FIELDS if vision_field == "any" else (vision_field,)
-    if isinstance(document, Mapping):
+    for _ in range(_MAX_LAYERS):
+        if not isinstance(document, Mapping):
+            break
         wrapped = (document.get(name) for name in ("data", "models"))
-        inner: JsonValue = next((one for one in wrapped if one is not None), [])
-        return read_models(inner, vision_field=vision_field)
+        document = next((one for one in wrapped if one is not None), [])
     if not isinstance(document, list):
         return []
     found = (_model(entry, names) for entry in document)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES = 64 * 1024
 """Of a reply's body, as kept with an error."""
 
+_MAX_REQUEST_ID = 200
 _REQUEST_IDS = ("x-request-id", "request-id", "apim-request-id", "x-amzn-requestid", "cf-ray")
 _THROTTLED = (425, 429)
 _IMPLIED = {
@@ -75,7 +76,7 @@ class Case:
             self._clear(message or self.said),
             status=self.reply.status,
             provider_code=self._clear(self.complaint.code or self.complaint.type or "") or None,
-            request_id=self._clear(self._request_id()) or None,
+            request_id=self._request_id() or None,
             retry_after_s=self.wait_s,
             body=_cut(self._clear(self.reply.text())),
             usage=read_usage(self._field("usage")),
@@ -103,7 +104,8 @@ class Case:
 
     def _request_id(self) -> str:
         named = (self.reply.headers.get(name) for name in _REQUEST_IDS)
-        return str(next(filter(None, named), None) or self._field("request_id") or "")[:200]
+        said = str(next(filter(None, named), None) or self._field("request_id") or "")
+        return self._clear(said)[:_MAX_REQUEST_ID]
 
     def _field(self, name: str) -> JsonValue:
         return self.document.get(name) if isinstance(self.document, dict) else None
@@ -122,7 +124,7 @@ def classify(reply: Reply, *, model: str = "", secrets: Sequence[str] = ()) -> E
         Case(
             reply=reply,
             status=reply.status,
-            complaint=read_complaint(document, reply.text()),
+            complaint=read_complaint(document, reply.text(), secrets=secrets),
             document=document,
             model=model,
             secrets=secrets,
@@ -134,7 +136,7 @@ def classify_inside(
     reply: Reply, document: JsonValue, *, model: str = "", secrets: Sequence[str] = ()
 ) -> EndpointError:
     """Return the error that lies inside a reply with status 2xx, as if its code were the status."""
-    complaint = read_complaint(document)
+    complaint = read_complaint(document, secrets=secrets)
     names = (complaint.code, complaint.type)
     implied = next((_IMPLIED[name] for name in names if name in _IMPLIED), None)
     return _judged(

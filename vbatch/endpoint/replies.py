@@ -158,7 +158,7 @@ def _put_out(output: list[JsonValue]) -> _Said:
     items = [item for item in output if not _is_unspoken(item)]
     calls = [item for item in items if _kind(item) == "function_call"]
     parts = [part for item in items for part in _parts(item)]
-    refusals_said = [part["refusal"] for part in parts if _kind(part) == "refusal"]
+    refusals_said = [part.get("refusal") for part in parts if _kind(part) == "refusal"]
     return _Said(
         content=[part for part in parts if _kind(part) != "refusal"],
         refusal=next(iter(refusals_said), None),

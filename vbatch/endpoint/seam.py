@@ -119,6 +119,9 @@ def _cause(error: BaseException) -> str:
 
 def _cause_below(error: OSError) -> str:
     """What the system says: some libraries only repeat the address."""
+    if isinstance(error, ssl.SSLError):  # its errno is OpenSSL's, no number of the system's
+        reason = getattr(error, "reason", None) or error.strerror or str(error)
+        return f"TLS fails: {reason.replace('_', ' ').lower()}"
     if error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)
     return str(error.strerror or error)

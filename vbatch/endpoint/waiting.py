@@ -21,7 +21,7 @@ class Pause:
     Waits that the endpoint asks for are honoured plus up to 3 %; without a time the wait is our
     own: a second, doubled with each refusal of a request sent after the last wait, up to
     ``max_backoff_s``, back to a second with an answer to such a request; a tenth of a second if
-    the refusal stands alone among answers. ``chance`` is in [0, 1).
+    the refusal stands alone among answers. ``chance`` is in [0, 1), ``why`` for people.
     """
 
     __slots__ = (
@@ -33,32 +33,34 @@ class Pause:
         "_step_s",
         "asked",
         "until",
+        "why",
     )
 
     def __init__(self, max_backoff_s: float) -> None:
         self.until = -math.inf
         self.asked = False
         """Whether the endpoint named the time."""
+        self.why = ""
         self._max_s = max_backoff_s
         self._first_s = self._step_s = min(_FIRST_BACKOFF_S, max_backoff_s)
         self._backed_off = 0
         self._briefly = False
         self._free_until = -math.inf
 
-    def ask(self, now: float, seconds: float, chance: float) -> None:
+    def ask(self, now: float, seconds: float, chance: float, why: str) -> None:
         """The endpoint asked to be left alone for so long."""
-        self._extend(now + seconds * (1 + _JITTER * chance), asked=True)
+        self._extend(now + seconds * (1 + _JITTER * chance), why, asked=True)
         if seconds > LONGEST_WAIT_S:
             self._free_until = self.until
 
     def back_off(
-        self, now: float, chance: float, *, serial: int, next_serial: int, lone: bool
+        self, now: float, chance: float, why: str, *, serial: int, next_serial: int, lone: bool
     ) -> None:
         """The endpoint refused request ``serial`` and named no time; ``lone``: others it took."""
         if serial < self._backed_off and (lone or not self._briefly):
             return
         seconds = min(_LONE_S, self._max_s) if lone else self._step_s
-        self._extend(now + seconds * (1 + _JITTER * chance), asked=False)
+        self._extend(now + seconds * (1 + _JITTER * chance), why, asked=False)
         if not lone:
             self._step_s = min(2 * self._step_s, self._max_s)
         self._briefly = lone
@@ -73,6 +75,6 @@ class Pause:
         """Whether a wait longer than the ordinary is under way."""
         return now < self._free_until
 
-    def _extend(self, until: float, *, asked: bool) -> None:
+    def _extend(self, until: float, why: str, *, asked: bool) -> None:
         if until > self.until:
-            self.until, self.asked = until, asked
+            self.until, self.why, self.asked = until, why, asked

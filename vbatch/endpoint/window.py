@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
+_CALM_S = 60.0
+"""After so long without another shortage the width that was given up comes back by a quarter."""
+
 START = 4
 """In flight until the first answer: a wrong key or an empty budget costs a handful of requests."""
 
@@ -9,15 +14,27 @@ START = 4
 class Window:
     """The number of requests that may be in flight, between 1 and ``most``.
 
+    ``most`` itself is cut for a while by ``squeeze``.
+
     It doubles each time as many answers have come back as it is wide. Once it was shrunk it grows
     by a quarter instead, and only if it was filled in the meantime: width that nobody used says
     nothing about what the endpoint bears.
     """
 
-    __slots__ = ("_answers", "_doubling", "_filled", "_start", "most", "size")
+    __slots__ = (
+        "_answers",
+        "_doubling",
+        "_filled",
+        "_full",
+        "_squeezed_at",
+        "_start",
+        "most",
+        "size",
+    )
 
     def __init__(self, most: int, *, slow_start: bool = True) -> None:
-        self.most = most
+        self.most = self._full = most
+        self._squeezed_at = -math.inf
         self._start = START if slow_start else most
         self.restart()
 
@@ -32,8 +49,11 @@ class Window:
         if in_flight >= self.size:
             self._filled = True
 
-    def answered(self) -> None:
+    def answered(self, now: float) -> None:
         """An answer came back."""
+        if self.most < self._full and now - self._squeezed_at >= _CALM_S:
+            self.most = min(self.most + _step(self.most), self._full)
+            self._squeezed_at = now
         self._answers += 1
         if self._answers < self.size:
             return
@@ -53,10 +73,11 @@ class Window:
         self._doubling = False
         self._begin_round()
 
-    def cap(self, most: int) -> None:
-        """From now on at most ``most`` (at least 1)."""
-        self.most = max(1, most)
+    def squeeze(self, now: float, most: int) -> None:
+        """This process lacks something: at most ``most`` (at least 1), until calm returns."""
+        self.most = max(1, min(most, self._full))
         self.size = min(self.size, self.most)
+        self._squeezed_at = now
 
     def _begin_round(self) -> None:
         self._answers = 0

@@ -133,7 +133,10 @@ class Breakers:
         mean = sum(self._cuts) / len(self._cuts)
         agree = all(abs(cut - mean) <= SAME_CUT * mean for cut in self._cuts)
         if len(self._cuts) == CUTS_THAT_AGREE and mean >= 1 and agree:
-            self.notice = f"the gateway cuts at about {mean:.0f} s"
+            self.notice = (
+                f"the gateway cuts at about {mean:.0f} s: ask for shorter answers "
+                "(request.max_tokens) or for more time at the gateway"
+            )
 
 
 def _kind_of(failure: Failure) -> tuple[str, str] | None:

@@ -27,13 +27,15 @@ class Engine:
 
     Use as ``async with engine as outcomes: async for outcome in outcomes``. Outcomes are recorded
     before they come out. Leaving the block early drains: answers on their way are paid for, so
-    they are waited for and kept. ``stop`` does the same from outside; ``cancel`` gives up at once.
+    they are waited for and kept, ``drain_s`` at most where the block is cancelled, and no longer
+    where it is cancelled again. ``stop`` drains from outside; ``cancel`` gives up at once.
     """
 
-    def __init__(self, feed: Feed, worker: Worker, *, slots: int) -> None:
+    def __init__(self, feed: Feed, worker: Worker, *, slots: int, drain_s: float = 25.0) -> None:
         self._feed = feed
         self._worker = worker
         self._slots = slots
+        self._drain_s = drain_s
         self._out: asyncio.Queue[Outcome | None] = asyncio.Queue()
         self._heard = asyncio.Event()
         self._room = asyncio.Semaphore(WAITING_PER_SLOT * slots)
@@ -73,9 +75,8 @@ class Engine:
         whole = self._whole or asyncio.create_task(self._until_done())
         if not whole.done():
             self.stop(_LEFT)
-            if not (kind is None or issubclass(kind, GeneratorExit)):
-                self.cancel()
-            await asyncio.wait([whole])
+            cancelled = kind is not None and issubclass(kind, asyncio.CancelledError)
+            await self._rest(whole, self._drain_s if cancelled else None)
         await self._feed.close()
         if self._bug is not None and error is None:
             raise self._bug
@@ -91,6 +92,15 @@ class Engine:
         """Give up the answers that are on their way: they are possibly billed."""
         for task in (*self._workers, *self._again):
             task.cancel()
+
+    async def _rest(self, whole: asyncio.Task[None], drain_s: float | None) -> None:
+        """Wait for the workers, for at most ``drain_s`` with a patience that may be cancelled."""
+        try:
+            await asyncio.wait([whole], timeout=drain_s)
+        finally:
+            if not whole.done():
+                self.cancel()
+                await asyncio.wait([whole])
 
     async def _work(self) -> None:
         while self.stopped is None and (row := await self._pull()) is not None:

@@ -18,12 +18,14 @@ from vbatch.records import (
     Usage,
     is_retryable,
 )
+from vbatch.source.manifest.batch import image_references
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
     from vbatch.engine.tries import Tries
     from vbatch.job import Price
+    from vbatch.state import Past
 
 Stage = Literal["manifest", "image", "request", "answer"]
 ANSWER_CODES = frozenset({"bad_response", "empty_answer", "response_too_large", "schema_mismatch"})
@@ -50,17 +52,6 @@ class Origin:
         return self.price.cost(usage) if usage.cost is None else usage.cost
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Past:
-    """What earlier invocations tried in vain for a row that has not changed since."""
-
-    attempts: int = 0
-    possibly_billed: int = 0
-    server_errors: int = 0
-    usage: Usage = Usage()
-    first_at: float | None = None
-
-
 def result_of(
     item: Item,
     images: tuple[SentImage, ...],
@@ -77,9 +68,7 @@ def result_of(
         id=item.id,
         row=item.row,
         completion=completion,
-        images=tuple(
-            source.ref if source.kind in {"path", "url"} else None for source in item.images
-        ),
+        images=_references(item),
         image_sha256=tuple(
             image.sha256 if isinstance(image, PreparedImage) else None for image in images
         ),
@@ -88,13 +77,19 @@ def result_of(
         attempts=past.attempts + tries.sent,
         latency_s=latency_s,
         started_at=tries.first_at,
-        finished_at=finished_at,
+        finished_at=max(finished_at, tries.first_at),  # the wall clock may have been set back
         row_digest=item.row_digest,
         job_digest=origin.job_digest,
         invocation=origin.invocation,
         passthrough=item.passthrough,
         extra=item.extra,
     )
+
+
+def _references(item: Item) -> tuple[str | None, ...]:
+    if item.body is not None:
+        return image_references(item.body)
+    return tuple(source.ref if source.kind in {"path", "url"} else None for source in item.images)
 
 
 def failure_of(
@@ -110,6 +105,7 @@ def failure_of(
     at: float,
 ) -> Failure:
     """The failed row. What earlier invocations spent on it in vain is counted in."""
+    first_at = past.first_at or tries.first_at
     possibly_billed = past.possibly_billed + tries.ambiguous
     server_errors = past.server_errors + (code == "server_error")
     return Failure(
@@ -132,8 +128,8 @@ def failure_of(
         provider_code=error.provider_code if error else None,
         request_id=error.request_id if error else None,
         response_body=error.body if error else None,
-        first_at=past.first_at or tries.first_at,
-        last_at=at,
+        first_at=first_at,
+        last_at=max(at, first_at),
         row_digest=row.row_digest,
         former_digests=row.former_digests,
         job_digest=origin.reach_digest if code == "image_forbidden" else origin.run_digest,

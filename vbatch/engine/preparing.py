@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vbatch.endpoint.limits import Stopped
-from vbatch.errors import Remedy
+from vbatch.engine.tries import Step
+from vbatch.errors import ImageError, Remedy
 from vbatch.records import PreparedImage
 
 if TYPE_CHECKING:
@@ -47,7 +49,9 @@ class Preparing:
         Raises ImageError, and ``Stopped`` once the run stops.
         """
         reserved = self._loader.size_hint(item.images)
+        tries.step = Step.ROOM
         await self._unless_stopped(self._budget.acquire(reserved))
+        tries.step = Step.PREPARING
         try:
             images = await self._unless_stopped(self._load(item, tries))
             self._budget.resize(reserved, _size(images))
@@ -76,7 +80,8 @@ class Preparing:
         shrink = SHRUNK if Remedy.SHRINK in tries.mended else 1.0
         images = await self._loader.load(item.images, inline=inline, shrink=shrink)
         if _size(images) >= self._refused_bytes and _longest_side(images) >= self._refused_side:
-            return await self._loader.load(item.images, inline=inline, shrink=SHRUNK)
+            with contextlib.suppress(ImageError):  # as small as it gets: the endpoint shall decide
+                return await self._loader.load(item.images, inline=inline, shrink=SHRUNK)
         return images
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, T]) -> T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from vbatch.errors import (
@@ -23,9 +24,23 @@ INTERNAL_ERRORS_PER_ROW = 3
 _NOT_THE_ROWS_FAULT = frozenset({"rate_limited", "too_many_open_files"})
 
 
+class Step(Enum):
+    """What a row on its way is at, in words that go on with ``for 12 s``."""
+
+    ROOM = "waiting for room in limits.max_bytes_in_flight"
+    PREPARING = "preparing its images"
+    TURN = "waiting for its turn"
+    RECORDING = "being written to the journal"
+    SENT = "sent and not answered"
+    NAP = "waiting for another try"
+
+
 @dataclass(slots=True)
 class Tries:
-    """One row's attempts so far. ``wasted`` is what its failed attempts were reported to cost."""
+    """One row's attempts so far. ``wasted`` is what its failed attempts were reported to cost.
+
+    ``step`` is what the row is at, ``since`` when (seconds, monotonic).
+    """
 
     first_at: float
     sent: int = 0
@@ -34,6 +49,13 @@ class Tries:
     internal_errors: int = 0
     wasted: Usage = field(default_factory=Usage)
     mended: frozenset[Remedy] = frozenset()
+    step: Step = Step.PREPARING
+    since: float = 0.0
+
+    def enter(self, step: Step, now: float) -> None:
+        """The row begins its next step."""
+        self.step = step
+        self.since = now
 
     def note(self, error: EndpointError, *, counts: bool) -> None:
         """Remember how an attempt ended. ``counts`` is False while the whole endpoint is down."""

@@ -12,8 +12,15 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 from vbatch.endpoint import tokens, wire
 from vbatch.endpoint.limits import Stopped
 from vbatch.engine.outcomes import attempt_of, failure_of, result_of, stage_of
-from vbatch.engine.tries import Tries
-from vbatch.errors import EndpointError, ImageError, PermanentError, Remedy, TransientError
+from vbatch.engine.tries import Step, Tries
+from vbatch.errors import (
+    EndpointError,
+    ImageError,
+    PermanentError,
+    Remedy,
+    TransientError,
+    redact,
+)
 from vbatch.records import (
     Asked,
     BadRow,
@@ -37,9 +44,10 @@ if TYPE_CHECKING:
     from vbatch.endpoint.permit import Permit
     from vbatch.engine.breakers import Breakers
     from vbatch.engine.feed import Row
-    from vbatch.engine.outcomes import Origin, Past, Stage
+    from vbatch.engine.outcomes import Origin, Stage
     from vbatch.engine.preparing import Preparing
     from vbatch.job import Job
+    from vbatch.state import Past
 
 E = TypeVar("E", bound=BaseException)
 Record = Callable[[Event], Awaitable[None]]
@@ -47,7 +55,6 @@ Record = Callable[[Event], Awaitable[None]]
 FIRST_BACKOFF_S = 1.0
 LONGEST_ROW_WAIT_S = 120.0
 """An endpoint that asks for more than this waits as a whole, not row by row."""
-OUT_OF_FILES_EPISODE_S = 5.0
 
 _OTHER_TOKEN_FIELD: dict[wire.TokenField, wire.TokenField] = {
     "max_tokens": "max_completion_tokens",
@@ -95,16 +102,18 @@ class Worker:
     stop_run: Callable[[Stop], None]
     detail_merged: bool = False
     """Whether a gateway that takes one detail per request was asked for several."""
+    under_way: dict[str, Tries] = field(default_factory=dict)
+    """The rows being worked on, by id: what each is at."""
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _token_field: wire.TokenField | None = None
     _reserved_tokens: int = 0
-    _fewer_files_at: float = float("-inf")
 
     async def answer(self, row: Row) -> Outcome | Again | None:
         """The row's first attempt, without the machinery of retries."""
         tries = Tries(first_at=self.clock.time())
         if isinstance(row, BadRow):
             return await self._fail(row, tries, "bad_row", "manifest", row.message)
+        self.under_way[row.id] = tries
         try:
             return await self._attempt(row, tries)
         except EndpointError as error:
@@ -112,6 +121,8 @@ class Worker:
         except Stopped as stopped:
             self.stop_run(stopped.stop)
             return None
+        finally:
+            del self.under_way[row.id]
 
     async def again(self, row: Again) -> Outcome | None:
         """The row's further attempts, until it is answered, fails, or the run stops."""
@@ -122,12 +133,16 @@ class Worker:
             before_sleep=_let_go,
             reraise=True,
         )
+        self.under_way[row.item.id] = row.tries
         try:
+            row.tries.enter(Step.NAP, self.clock.monotonic())
             await self._nap(self._wait_s(row.error, row.tries))
             return await retrying(self._attempt, row.item, row.tries)
         except Stopped as stopped:
             self.stop_run(stopped.stop)
             return None
+        finally:
+            del self.under_way[row.item.id]
 
     def stop(self, stop: Stop) -> None:
         """Send nothing more; what waits, or prepares its images, gives up its turn."""
@@ -137,6 +152,7 @@ class Worker:
 
     async def _attempt(self, item: Item, tries: Tries) -> Outcome:
         """One attempt. Raises the EndpointError when the row is to be tried again."""
+        tries.enter(Step.PREPARING, self.clock.monotonic())
         try:
             async with self.preparing.images(item, tries) as images:
                 return await self._send(item, tries, images)
@@ -154,6 +170,7 @@ class Worker:
             return await self._fail(item, tries, error.code, "request", error.message)
         self.detail_merged |= body.detail_merged
         estimate = tokens.estimate(question, images)
+        tries.enter(Step.TURN, self.clock.monotonic())
         async with await self.limiter.acquire(estimate) as permit:
             if self._token_field not in {None, body.token_field}:  # refused meanwhile
                 body = wire.build(
@@ -169,12 +186,15 @@ class Worker:
     async def _exchange(self, asking: _Asking) -> Outcome:
         """Send, and record how it ended before anyone hears of it."""
         asking.tries.sent += 1
+        asking.tries.enter(Step.RECORDING, self.clock.monotonic())
         await self.record(self._asked(asking))
         started = self.clock.monotonic()
+        asking.tries.enter(Step.SENT, started)
         try:
             answer = await self.client.ask(asking.body, tag=asking.item.id)
         except EndpointError as error:
             return await self._refused(asking, error, self.clock.monotonic() - started)
+        asking.tries.enter(Step.RECORDING, self.clock.monotonic())
         result = result_of(
             asking.item,
             asking.images,
@@ -194,11 +214,12 @@ class Worker:
     async def _refused(self, asking: _Asking, error: EndpointError, elapsed_s: float) -> Outcome:
         """Record a failed attempt. Raises ``error`` where the row goes on, else the row fails."""
         item, tries = asking.item, asking.tries
-        tries.note(error, counts=self._tell_limiter(asking, error))
+        tries.enter(Step.RECORDING, tries.since + elapsed_s)
         stop = self.breakers.attempt_failed(error, elapsed_s)
+        self._watch(stop)  # before the permit is given back, which nobody shall take
+        tries.note(error, counts=self._tell_limiter(asking, error))
         if stop is not None:
             await self.record(self._tried(asking, error))
-            self.stop_run(stop)
             raise Stopped(stop) from error
         if self._goes_on(asking, error):
             await self.record(self._tried(asking, error))
@@ -208,7 +229,7 @@ class Worker:
             tries,
             error.code,
             stage_of(error),
-            error.message,
+            _told(error, asking.body),
             model=asking.body.model,
             error=error,
         )
@@ -228,7 +249,7 @@ class Worker:
             row,
             code=code,
             stage=stage,
-            message=message,
+            message=redact(message, self.job.secrets),
             error=error,
             origin=self.origin,
             tries=tries,
@@ -272,7 +293,7 @@ class Worker:
         """Pass on what an attempt says of the whole endpoint; whether it counts for the row."""
         match error:
             case TransientError(code="too_many_open_files"):
-                self._use_fewer_files()
+                self.limiter.out_of_files()
                 asking.permit.close()
                 return False
             case PermanentError():
@@ -282,13 +303,6 @@ class Worker:
                 asking.permit.throttled(asking.item.id, error.message, error.retry_after_s)
                 return False
         return asking.permit.trouble(asking.item.id, error.message)
-
-    def _use_fewer_files(self) -> None:
-        """Halve what may be in flight, once for all that ran out of files together."""
-        now = self.clock.monotonic()
-        if now - self._fewer_files_at > OUT_OF_FILES_EPISODE_S:
-            self._fewer_files_at = now
-            self.limiter.set_max_in_flight(self.limiter.state.in_flight // 2)
 
     def _check_budget(self, estimate: int) -> None:
         stop = self.breakers.may_spend(self._reserved_tokens + estimate)
@@ -368,8 +382,17 @@ def _has(images: tuple[SentImage, ...], kind: type) -> bool:
     return any(isinstance(image, kind) for image in images)
 
 
+def _told(error: EndpointError, body: wire.Body) -> str:
+    """What the failures table says of ``error``."""
+    if error.code != "request_too_large":
+        return error.message
+    return f"{error.message} ({body.length:,} bytes were sent)"
+
+
 def _let_go(state: RetryCallState) -> None:
     """A row that waits must not hold its images, nor through the frames of its last error."""
+    tries: Tries = state.args[1]
+    tries.step = Step.NAP
     error = state.outcome.exception() if state.outcome else None
     if error is not None:
         _without_frames(error)

@@ -7,6 +7,7 @@ names it.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -17,9 +18,9 @@ from vbatch.sink import segments, tables
 from vbatch.sink.commits import COMMITTED, Commit, newest_commit, put_commit
 from vbatch.sink.index import Index
 from vbatch.sink.layout import TABLES, Layout, Table
-from vbatch.sink.parts import put_table, read_part, read_rows, texts
+from vbatch.sink.parts import checksum, put_table, read_part, read_rows, texts
 from vbatch.sink.replay import Replay
-from vbatch.sink.storage import ASIDE, Storage, make_folder, storage_errors
+from vbatch.sink.storage import ASIDE, Storage, make_folder, reading, storage_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,7 +63,17 @@ class Books:
         self.commit = replace(self.commit, power_cut=True)
 
     def commit_segment(self, closed: Closed) -> None:
-        """Make parts of a closed segment, and remove it. Can be done again after a kill."""
+        """Make parts of a closed segment, and remove it.
+
+        Can be done again after a kill, and after an error: what is committed is not counted again.
+        """
+        if closed.number > self.commit.n:
+            self._commit(closed)
+        with storage_errors(self._layout.journal):
+            self._storage.remove(self._layout.segment(closed.number))
+        pa.default_memory_pool().release_unused()  # else the next peak stands on this one
+
+    def _commit(self, closed: Closed) -> None:
         n = closed.number
         tallies = self.commit.tallies.copy()
         replay = Replay(tallies=tallies, index=self.index, schemas=self._known_schemas())
@@ -80,9 +91,6 @@ class Books:
         self.commit = commit
         self._enter("results", n, folded.results)
         self._enter("failed", -n, folded.failed)
-        with storage_errors(self._layout.journal):
-            self._storage.remove(self._layout.segment(n))
-        pa.default_memory_pool().release_unused()  # else the next peak stands on this one
 
     def tidy(self) -> None:
         """Rewrite parts without the ids that a higher number holds."""
@@ -93,7 +101,8 @@ class Books:
             table: Table = "results" if place > 0 else "failed"
             if abs(place) in commit.parts[table] and not self._rewrite(table, place):
                 commit = commit.without_part(table, abs(place))
-        commit = replace(commit, dirty=frozenset())
+        sums = {number: sums[-1:] for number, sums in self.commit.sums.items()}
+        commit = replace(commit, dirty=frozenset(), sums=sums)
         put_commit(self._storage, self._layout, commit)
         self.commit = commit
         self.remove_leftovers()
@@ -112,7 +121,10 @@ class Books:
                         self._storage.remove(self._layout.part(table, number))
 
     def check_parts(self) -> None:
-        """Raise ``Corrupt`` if a part that the commit names is gone; mend what is only a view."""
+        """Raise ``Corrupt`` if a part that the commit names is gone, or one of ours has changed.
+
+        What is only a view is mended.
+        """
         for table in COMMITTED:
             there = self._layout.parts(table)
             for number in self.commit.parts[table]:
@@ -121,6 +133,11 @@ class Books:
                         f"{self._layout.part(table, number)} is missing: its rows are paid for. "
                         "Restore it from a copy, or start over with --fresh"
                     )
+        for number, sums in self.commit.sums.items():
+            path = self._layout.part("failed", number)
+            with reading(path):
+                if checksum(path) not in sums:
+                    raise ValueError("it is not as it was written")
         shown = self._layout.parts("failures")
         for number in self.commit.parts["failed"]:
             if number not in shown:
@@ -158,11 +175,14 @@ class Books:
         if table == "failed":
             self._show_failures(n, rows)
         make_folder(self._storage, self._layout.table(table))
-        put_table(self._storage, self._layout.part(table, n), rows)
+        sums: list[int] = []
+        announce = sums.append if table == "failed" else None
+        put_table(self._storage, self._layout.part(table, n), rows, announce=announce)
         if table == "results":
             with storage_errors(self._layout.table(table)):
                 self._storage.remove(self._layout.part(table, 0))
-        return commit.with_part(table, n)
+        commit = commit.with_part(table, n)
+        return commit.with_sums(n, *sums) if sums else commit
 
     def _show_failures(self, number: int, rows: pa.Table) -> None:
         shown = tables.public(rows, self._known_schemas())
@@ -186,10 +206,19 @@ class Books:
             return int(rows.num_rows)
         stays = rows.filter(pc.invert(pc.is_in(rows["id"], value_set=pa.array(stale, pa.string()))))
         if stays.num_rows:
+            announce = None
             if table == "failed":
                 self._show_failures(number, stays)
-            put_table(self._storage, self._layout.part(table, number), stays)
+                announce = partial(self._expect, number)
+            put_table(self._storage, self._layout.part(table, number), stays, announce=announce)
         return int(stays.num_rows)
+
+    def _expect(self, number: int, checksum: int) -> None:
+        """From here on a part of failed may be the rewritten one; without a sum it may be any."""
+        before = self.commit.sums.get(number)
+        if before:
+            self.commit = self.commit.with_sums(number, *before, checksum)
+            put_commit(self._storage, self._layout, self.commit)
 
     def _stale(self, rows: pa.Table, place: int) -> list[str]:
         """Ids that truly stand in a higher part: the index is only a hash."""

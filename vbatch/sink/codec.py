@@ -82,6 +82,7 @@ AT_ASKED = _places("row_digest", "attempt", "images", "image_bytes")
 AT_TRIED = _places("attempt")
 AT_COMPLETED = _places(*_RESULT, *_COMPLETION[:-1], "answer_model", *_USAGE)
 AT_FAILED = _places("attempt", *_FAILURE, *_USAGE)
+AT_ABANDONED = _places("row_digest")
 AT_OUTCOME = {COMPLETED: AT_COMPLETED, FAILED: AT_FAILED}
 AT_ATTEMPT = {name: place for place, name in enumerate(("fault", "code", "http_status", *_USAGE))}
 

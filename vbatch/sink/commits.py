@@ -6,16 +6,15 @@ from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from vbatch.errors import Corrupt
-from vbatch.sink.kept import check_version, read_json
+from vbatch.records import Usage
+from vbatch.sink.kept import check_version, read_json, sealed
 from vbatch.sink.layout import FORMAT_VERSION, Layout, Table
 from vbatch.sink.storage import Storage, put, storage_errors
-from vbatch.state import OpenAsk, Tallies, Tally
+from vbatch.state import OpenAsk, OpenPast, Past, Tallies, Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 COMMITTED: tuple[Table, ...] = ("superseded", "results", "failed")
 """Tables whose parts a commit names; ``failures`` has the same parts as ``failed``."""
@@ -37,6 +36,8 @@ class Commit:
     )
     dirty: frozenset[int] = frozenset()
     power_cut: bool = False
+    sums: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    """By number of a part of failed: what its file's CRC-32 may be, two while it is rewritten."""
 
     def with_part(self, table: Table, number: int) -> Commit:
         """The same with one part more."""
@@ -48,10 +49,14 @@ class Commit:
         numbers = tuple(n for n in self.parts[table] if n != number)
         return replace(self, parts={**self.parts, table: numbers})
 
+    def with_sums(self, number: int, *sums: int) -> Commit:
+        """The same with these for a part of failed."""
+        return replace(self, sums={**self.sums, number: sums})
+
 
 def put_commit(storage: Storage, layout: Layout, commit: Commit) -> None:
     """Make it so, then remove what it replaces."""
-    put(storage, layout.commit(commit.n), orjson.dumps(_to_json(commit)))
+    put(storage, layout.commit(commit.n), sealed(_to_json(commit)))
     with storage_errors(layout.commits):
         for number in layout.commit_numbers():
             if number < commit.n:
@@ -75,6 +80,7 @@ def newest_commit(layout: Layout) -> Commit:
 
 
 _TALLY = tuple(f.name for f in fields(Tally) if f.name != "cost")
+_PAST = tuple(f.name for f in fields(Past) if f.name != "usage")
 
 
 def _to_json(commit: Commit) -> dict[str, Any]:
@@ -84,6 +90,7 @@ def _to_json(commit: Commit) -> dict[str, Any]:
         "parts": commit.parts,
         "dirty": sorted(commit.dirty),
         "power_cut": commit.power_cut,
+        "sums": [[number, *commit.sums.get(number, ())] for number in commit.parts["failed"]],
         "usage": [
             [*key, {name: getattr(tally, name) for name in _TALLY}, _text(tally.cost)]
             for key, tally in commit.tallies.by_key.items()
@@ -91,6 +98,10 @@ def _to_json(commit: Commit) -> dict[str, Any]:
         "open": [
             [invocation, row_id, ask.row_digest, ask.at, ask.model, ask.endpoint]
             for (invocation, row_id), ask in commit.tallies.open.items()
+        ],
+        "pasts": [
+            [row_id, digest, *(getattr(past, name) for name in _PAST), _of_usage(past.usage)]
+            for row_id, (digest, past) in commit.tallies.pasts.items()
         ],
     }
 
@@ -104,14 +115,32 @@ def _from_json(stored: dict[str, Any]) -> Commit:
         (invocation, row_id): OpenAsk(row_digest=digest, at=at, model=model, endpoint=endpoint)
         for invocation, row_id, digest, at, model, endpoint in stored["open"]
     }
+    pasts = {
+        row_id: OpenPast(
+            digest, Past(**dict(zip(_PAST, counts, strict=True)), usage=_to_usage(usage))
+        )
+        for row_id, digest, *counts, usage in stored.get("pasts", ())
+    }
     return Commit(
         n=stored["n"],
-        tallies=Tallies(by_key=by_key, open=still_open),
+        tallies=Tallies(by_key=by_key, open=still_open, pasts=pasts),
         parts={table: tuple(stored["parts"][table]) for table in COMMITTED},
         dirty=frozenset(stored["dirty"]),
         power_cut=stored["power_cut"],
+        sums={number: tuple(sums) for number, *sums in stored.get("sums", ()) if sums},
     )
 
 
 def _text(cost: Decimal | None) -> str | None:
     return None if cost is None else str(cost)
+
+
+def _of_usage(usage: Usage) -> list[Any]:
+    *tokens, cost = (getattr(usage, f.name) for f in fields(Usage))
+    return [*tokens, _text(cost)]
+
+
+def _to_usage(stored: Sequence[Any]) -> Usage:
+    *tokens, cost = stored
+    values = [*tokens, None if cost is None else Decimal(cost)]
+    return Usage(**dict(zip((f.name for f in fields(Usage)), values, strict=True)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vbatch.records import Usage
 from vbatch.sink.parts import read_part
-from vbatch.state import PastFailure
+from vbatch.state import Past, PastFailure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,6 +49,7 @@ class History:
         self._commit = commit
         self._index = index.frozen()
         self._failures = self._read_failures()
+        self._open_pasts = commit.tallies.closed().pasts
 
     @property
     def answered(self) -> int:
@@ -79,6 +80,21 @@ class History:
     def failures(self) -> Iterator[PastFailure]:
         """Every failed row."""
         yield from self._failures.values()
+
+    def past(self, row_id: str, row_digest: str) -> Past:
+        """What was tried in vain for a row, up to its last failure and since."""
+        past = Past()
+        before = self._failures.get(row_id)
+        if before is not None and before.row_digest == row_digest:
+            past = Past(
+                attempts=before.attempts,
+                possibly_billed=before.possibly_billed,
+                server_errors=before.server_errors,
+                usage=before.usage,
+                first_at=before.first_at,
+            )
+        since = self._open_pasts.get(row_id)
+        return past + since.past if since and since.row_digest == row_digest else past
 
     def answers(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
         """These columns of every answered row, ``id`` added, a row at a time."""

@@ -93,6 +93,10 @@ class Journal:
             now.outcomes += outcomes
             self._unsynced.extend(bodies)
 
+    def free_bytes(self) -> int:
+        """What the disk has left."""
+        return self._storage.free_bytes(self._layout.journal)
+
     def due(self, rolling: Rolling) -> bool:
         """Whether the segment is long enough to be rolled."""
         return self._now.outcomes >= rolling.outcomes or self._now.end >= rolling.size_bytes
@@ -196,16 +200,24 @@ class Journal:
         """The reserve is written over in place; on a disk that copies, its room is freed first."""
         fd = self._storage.open(self._layout.reserve)
         try:
-            now = self._head(fd, self._layout.reserve, number, follows)
+            now = self._head(fd, self._layout.reserve, number, follows, reserve=True)
         except OSError:
+            if not self._layout.reserve.exists():  # it is the next segment, and must stay whole
+                raise
             self._storage.cut(fd, 0)
             return self._head(fd, self._layout.reserve, number, follows)
         now.roomy = True
         return now
 
-    def _head(self, fd: int, aside: Path, number: int, follows: int | None) -> _Segment:
+    def _head(
+        self, fd: int, aside: Path, number: int, follows: int | None, *, reserve: bool = False
+    ) -> _Segment:
         header = segments.Header(
-            segment=number, boot=self._boot, follows=follows, at=self._clock.time()
+            segment=number,
+            boot=self._boot,
+            follows=follows,
+            at=self._clock.time(),
+            reserve=reserve,
         )
         line = header.line()
         write_all(self._storage, fd, line, 0)

@@ -6,6 +6,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping  # noqa: TC003 - dataclasses resolve their annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import orjson
 
@@ -13,12 +14,14 @@ from vbatch.errors import Corrupt, Mismatch
 from vbatch.records import JsonValue  # noqa: TC001
 from vbatch.sink.layout import FORMAT_VERSION
 from vbatch.sink.storage import Storage, put, reading
+from vbatch.sink.trust import refuse_planted
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from vbatch.sink.layout import Layout
 
+_SEAL = "crc32"
 _SCHEMAS = ("carried_schema", "given_schema")
 
 
@@ -52,7 +55,7 @@ def keep(kept: Kept, layout: Layout, storage: Storage) -> None:
     fields: dict[str, Any] = asdict(kept)
     for name in _SCHEMAS:
         fields[name] = b64encode(fields[name]).decode()
-    data = orjson.dumps({"format_version": FORMAT_VERSION, **fields}, option=orjson.OPT_INDENT_2)
+    data = sealed({"format_version": FORMAT_VERSION, **fields}, option=orjson.OPT_INDENT_2)
     put(storage, layout.hidden / "job.toml", kept.job_text.encode("utf-8", "replace"))
     profile = orjson.dumps(kept.profile, option=orjson.OPT_INDENT_2)
     put(storage, layout.hidden / "profile.json", profile)
@@ -60,27 +63,44 @@ def keep(kept: Kept, layout: Layout, storage: Storage) -> None:
 
 
 def read_kept(layout: Layout) -> Kept | None:
-    """What the run keeps, None before its first ``keep``."""
+    """What the run keeps, None before its first ``keep``; ``Mismatch`` if it is not ours."""
+    refuse_planted(layout)
     path = _path(layout)
     if not path.exists():
         return None
     fields = read_json(path)
     check_version(fields, path)
-    del fields["format_version"]
-    for name in _SCHEMAS:
-        fields[name] = b64decode(fields[name])
-    fields["overrides"] = tuple(fields["overrides"])
-    fields["template_columns"] = tuple(tuple(names) for names in fields["template_columns"])
-    return Kept(**fields)
+    with reading(path, LookupError), reading(path, TypeError):
+        del fields["format_version"]
+        for name in _SCHEMAS:
+            fields[name] = b64decode(fields[name])
+        fields["overrides"] = tuple(fields["overrides"])
+        fields["template_columns"] = tuple(tuple(names) for names in fields["template_columns"])
+        return Kept(**fields)
+
+
+def sealed(fields: Mapping[str, Any], *, option: int = 0) -> bytes:
+    """``fields`` as JSON, with a checksum of what they say that ``read_json`` looks at."""
+    return orjson.dumps({**fields, _SEAL: _checksum(fields)}, option=option)
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object that was put in one step: if it cannot be read, somebody changed it."""
+    """A JSON object that was put in one step: if it cannot be read, somebody changed it.
+
+    Without a checksum, as earlier versions wrote it and for files that people may edit, it is
+    taken as it is.
+    """
     with reading(path):
         fields = orjson.loads(path.read_bytes())
     if not isinstance(fields, dict):
         raise Corrupt(f"{path} is not a JSON object. Restore it, or use --fresh")
+    if _SEAL in fields and fields.pop(_SEAL) != _checksum(fields):
+        raise Corrupt(f"{path} is not as it was written. Restore it from a copy, or use --fresh")
     return fields
+
+
+def _checksum(fields: Mapping[str, Any]) -> str:
+    return f"{crc32(orjson.dumps(fields)):08x}"
 
 
 def check_version(fields: Mapping[str, Any], path: Path) -> None:

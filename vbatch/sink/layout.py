@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from vbatch.sink.storage import HIDDEN
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -36,7 +38,7 @@ class Layout:
     @property
     def hidden(self) -> Path:
         """Journal, lock, job and profile as they were: the owner's only."""
-        return self.root / ".vbatch"
+        return self.root / HIDDEN
 
     @property
     def journal(self) -> Path:

@@ -1,153 +1,201 @@
-"""One process per run: an flock, and a note in the locked file that says who holds it.
+"""One process per run: a lock file that says who holds it, and a heartbeat in it.
 
-The lock itself goes with its process, so a dead one never blocks. The heartbeat is for disks that
-several machines share, where a holder that slept through its lease may have lost the lock.
+The flock on it goes with its process, so a dead one never blocks. The heartbeat is for disks that
+several machines share. Whoever takes the run puts a file of its own there: a holder that slept
+through it sees another file and stops.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import socket
-import subprocess
-import sys
+import threading
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, NoReturn
+from weakref import WeakSet
 
-import orjson
-from filelock import FileLock, Timeout
-
-from vbatch.errors import Locked
+from vbatch.clock import Clock, SystemClock
+from vbatch.errors import Locked, StorageFull
+from vbatch.sink.holder import (
+    DEAD_AFTER_S,
+    NOTE_BYTES,
+    Holder,
+    Signs,
+    boot_id,
+    read_note,
+)
 from vbatch.sink.storage import storage_errors
+from vbatch.sink.taking import Taking, pause
 
 if TYPE_CHECKING:
-    from vbatch.clock import Clock
+    from collections.abc import Callable
+    from pathlib import Path
 
 BEAT_EVERY_S = 10.0
 STALE_AFTER_S = 60.0
-_PATIENCE_S = 0.3
-"""Someone who only looks whether the run is held holds it for a moment himself."""
-_NOTE_BYTES = 512
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_SYSCTL = ["/usr/sbin/sysctl", "-n", "kern.bootsessionuuid"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holder:
-    """Who holds a run. Times in seconds since the epoch; ``boot`` names the machine's start."""
-
-    host: str
-    boot: str
-    pid: int
-    started_at: float
-    beat_at: float
-
-    def __str__(self) -> str:
-        since = datetime.fromtimestamp(self.started_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        return f"process {self.pid} on {self.host}, since {since}"
+_CLOCK = SystemClock()
 
 
 class Lock:
-    """The lock of one run, held from construction to ``release``; raises ``Locked``."""
+    """The lock of one run, held from construction to ``release``.
 
-    def __init__(self, path: Path, clock: Clock) -> None:
-        self._path = path
+    Raises ``Locked`` naming the holder, ``StorageFull``. ``brief`` is for one who only looks:
+    others wait for it. ``wait`` is given seconds to let pass.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        clock: Clock,
+        *,
+        brief: bool = False,
+        wait: Callable[[float], None] = pause,
+    ) -> None:
+        self._path, self._name = path, str(path)
         self._clock = clock
-        self._lock = FileLock(path, fallback_to_soft=False, thread_local=False)
-        with storage_errors(path):
-            try:
-                self._lock.acquire(timeout=_PATIENCE_S, poll_interval=_PATIENCE_S / 3)
-            except Timeout:
-                raise Locked(_held_by(read_holder(path), path)) from None
         now = clock.time()
         self.holder = Holder(
-            host=socket.gethostname(), boot=boot_id(), pid=os.getpid(), started_at=now, beat_at=now
+            host=socket.gethostname(),
+            boot=boot_id(),
+            pid=os.getpid(),
+            started_at=now,
+            beat_at=now,
+            token=secrets.token_hex(8),
+            brief=brief,
         )
-        self._write_note(now)
+        self._lost: str | None = None
+        self._released = threading.Event()
+        self._writing = threading.Lock()
+        self._fd = Taking(path, self.holder, clock, wait).take()
+        self._file = os.fstat(self._fd)
+        self._note_time()
+        _HELD.add(self)
+        threading.Thread(target=self._beat_on, name="vbatch-heartbeat", daemon=True).start()
 
     def beat(self) -> None:
         """Say that this process is alive; raises ``Locked`` if the run was taken meanwhile."""
-        now = self._clock.time()
-        if now - self._beat_at > STALE_AFTER_S:
-            self._check()
-        self._write_note(now)
+        with self._writing, storage_errors(self._path):
+            if self._released.is_set():
+                return
+            try:
+                fd = os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+            except FileNotFoundError:
+                self._lose(None)
+            try:  # closing it makes a network disk send what was written
+                found = read_note(os.pread(fd, NOTE_BYTES, 0))
+                other = found is not None and found.token != self.holder.token
+                if other or not os.path.samestat(os.fstat(fd), self._file):
+                    self._lose(found)
+                os.pwrite(fd, replace(self.holder, beat_at=self._clock.time()).note(), 0)
+            finally:
+                os.close(fd)
+            self._note_time()
+
+    def confirm(self) -> None:
+        """Raise ``Locked`` if the run was taken. Cheap: before every write and every request."""
+        if self._lost is not None:
+            raise Locked(self._lost)
+        try:
+            same = os.path.samestat(os.stat(self._name), self._file)  # noqa: PTH116 - half the time
+        except OSError:
+            same = False
+        if self.stale or not same:
+            self.beat()
 
     @property
     def stale(self) -> bool:
-        """Whether the heartbeat is so old that ``beat`` has to come before anything is written."""
-        return self._clock.time() - self._beat_at > STALE_AFTER_S
+        """Whether the heartbeat is so old, or the clock so odd, that another may have the run."""
+        said = self._clock.time() - self._beat_at
+        passed = self._clock.monotonic() - self._beat_tick
+        return self._lost is not None or not 0 <= said <= STALE_AFTER_S or passed > STALE_AFTER_S
 
     def release(self) -> None:
         """Let another process have the run."""
-        self._lock.release()
+        with self._writing:
+            if self._released.is_set():
+                return
+            self._released.set()
+            gone = replace(self.holder, beat_at=self._clock.time(), released=True)
+            with suppress(OSError):
+                os.pwrite(self._fd, gone.note(), 0)
+            with suppress(OSError):
+                os.close(self._fd)
 
-    def _check(self) -> None:
-        found = read_holder(self._path)
-        mine = self.holder
-        if found is None or (found.boot, found.pid, found.started_at) != (
-            mine.boot,
-            mine.pid,
-            mine.started_at,
-        ):
-            raise Locked(_held_by(found, self._path))
-
-    def _write_note(self, now: float) -> None:
-        note = {
-            "host": self.holder.host,
-            "boot": self.holder.boot,
-            "pid": self.holder.pid,
-            "started_at": self.holder.started_at,
-            "beat_at": now,
-        }
-        with storage_errors(self._path):
-            fd = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+    def _beat_on(self) -> None:
+        """A thread of its own: no slow sync, long commit or busy loop makes a holder look dead."""
+        while not self._released.wait(BEAT_EVERY_S):
             try:
-                os.pwrite(fd, orjson.dumps(note).ljust(_NOTE_BYTES), 0)
-            finally:
-                os.close(fd)
-        self._beat_at = now
+                self.beat()
+            except Locked:
+                return
+            except StorageFull:
+                continue  # if it lasts, ``stale`` says so before the next write
+
+    def _lose(self, holder: Holder | None) -> NoReturn:
+        run = self._path.parent.parent
+        if holder is None or holder.token == self.holder.token:
+            who = f"the lock of {run} was taken away while this process held it"
+        else:
+            who = f"{run} was taken over by {holder}"
+        self._lost = f"{who}. Nothing more is sent or written"
+        raise Locked(self._lost)
+
+    def _note_time(self) -> None:
+        self._beat_at, self._beat_tick = self._clock.time(), self._clock.monotonic()
+
+    def _forked(self) -> None:
+        """A child keeps no flock of its parent's alive."""
+        with suppress(OSError):
+            os.close(self._fd)
+        self._fd = -1
+        self._writing = threading.Lock()
+        self._released.set()
 
 
-def read_holder(path: Path) -> Holder | None:
-    """Who wrote the note in a lock file last, None if nobody has."""
+def is_held(path: Path, clock: Clock = _CLOCK) -> bool:
+    """Whether some process holds the lock right now, as far as a look can tell."""
     try:
-        note: dict[str, Any] = orjson.loads(path.read_bytes())
-        return Holder(**note)
-    except (OSError, ValueError, TypeError):
-        return None
-
-
-def is_held(path: Path) -> bool:
-    """Whether some process holds the lock right now."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return _seems_held(fd, clock)
     except OSError:
-        return True
-    else:
         return False
     finally:
         os.close(fd)
 
 
-def boot_id() -> str:
-    """What names this start of the machine; empty where the machine has no such thing."""
-    with suppress(OSError):
-        return _BOOT_ID.read_text().strip()
-    if sys.platform == "darwin":
-        with suppress(OSError):
-            return subprocess.run(  # noqa: S603 - a fixed command of the system
-                _SYSCTL, capture_output=True, text=True, check=False
-            ).stdout.strip()
-    return ""
+def _seems_held(fd: int, clock: Clock) -> bool:
+    holder = read_note(os.pread(fd, NOTE_BYTES, 0))
+    if holder is not None and holder.released:
+        return False
+    signs = Signs(locked=_is_locked(fd), silent_s=clock.time() - os.fstat(fd).st_mtime)
+    verdict = signs.judge(holder, clock)
+    if verdict == "unsure":
+        return signs.locked and signs.silent_s < DEAD_AFTER_S
+    return verdict == "alive"
 
 
-def _held_by(holder: Holder | None, path: Path) -> str:
-    who = "another process" if holder is None else str(holder)
-    return f"{path.parent.parent} is being worked on by {who}. Nothing was sent"
+def _is_locked(fd: int) -> bool:
+    """Asked by having it for a moment, together with others who only ask."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    fcntl.flock(fd, fcntl.LOCK_UN)
+    return False
+
+
+_HELD: WeakSet[Lock] = WeakSet()
+
+
+def _let_go_in_child() -> None:
+    for lock in list(_HELD):
+        lock._forked()  # noqa: SLF001 - of this module
+
+
+os.register_at_fork(after_in_child=_let_go_in_child)

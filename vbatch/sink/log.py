@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import TYPE_CHECKING
 
-from vbatch.errors import redact
+from vbatch.errors import printable, redact
 from vbatch.sink.views import iso
 
 if TYPE_CHECKING:
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vbatch.clock import Clock
+
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""Neither written through a link that somebody put there, nor waited for where it is a pipe."""
 
 
 class Log:
@@ -25,16 +29,14 @@ class Log:
         self._invocation = invocation
         self._clock = clock
         self._secrets = secrets
-        self._last = ""
 
     def tell(self, text: str) -> None:
         """Append one line with the time and the invocation."""
-        line = " ".join(redact(text, self._secrets).split())
-        with contextlib.suppress(OSError), self._path.open("a", encoding="utf-8") as file:
-            file.write(f"{iso(self._clock.time())} {self._invocation} {line}\n")
-
-    def tell_change(self, text: str) -> None:
-        """Append ``text`` unless it is what was said last this way; empty text only is noted."""
-        if text and text != self._last:
-            self.tell(text)
-        self._last = text
+        line = printable(" ".join(redact(text, self._secrets).split()))
+        said = f"{iso(self._clock.time())} {self._invocation} {line}\n"
+        with contextlib.suppress(OSError):
+            fd = os.open(self._path, _FLAGS, 0o600)
+            try:
+                os.write(fd, said.encode(errors="backslashreplace"))
+            finally:
+                os.close(fd)

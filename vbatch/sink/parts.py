@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 import orjson
 import pyarrow as pa
@@ -16,23 +17,35 @@ from vbatch.sink.schemas import METADATA_KEY
 from vbatch.sink.storage import ASIDE, Storage, publish, reading, storage_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
 _ROW_GROUP = 10_000
+_PIECE_BYTES = 1 << 20
 
 
-def put_table(storage: Storage, path: Path, table: pa.Table) -> None:
+def put_table(
+    storage: Storage,
+    path: Path,
+    table: pa.Table,
+    *,
+    announce: Callable[[int], None] | None = None,
+) -> None:
     """Put a table in place: aside, synced, read back, renamed, folder synced.
 
-    It is read back because a Parquet file that met a full disk closes without a word.
+    It is read back because a Parquet file that met a full disk closes without a word. ``announce``
+    hears the file's checksum before it gets its name.
     """
     aside = path.with_name(path.name + ASIDE)
     with storage_errors(path):
         try:
+            storage.remove(aside)
+            storage.close(storage.create(aside))  # as this run's own, and no link to elsewhere
             _write(aside, table)
             _sync(storage, aside)
             _count(aside, table.num_rows)
+            if announce is not None:
+                announce(checksum(aside))
             publish(storage, aside, path)
         except (OSError, StorageFull):
             with suppress(OSError):
@@ -41,7 +54,9 @@ def put_table(storage: Storage, path: Path, table: pa.Table) -> None:
 
 
 def _write(path: Path, table: pa.Table) -> None:
-    with pq.ParquetWriter(path, table.schema, compression="zstd") as writer:
+    with pq.ParquetWriter(
+        path, table.schema, compression="zstd", write_page_checksum=True
+    ) as writer:
         if table.num_rows:
             writer.write_table(table, row_group_size=_ROW_GROUP)
 
@@ -66,9 +81,21 @@ def _count(path: Path, rows: int) -> None:
         )
 
 
+def checksum(path: Path) -> int:
+    """CRC-32 of a whole file: that of a page leaves out its header and the file's footer."""
+    value = 0
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE_BYTES):
+            value = crc32(piece, value)
+    return value
+
+
 def read_part(path: Path, names: Sequence[str] | None = None) -> pa.Table:
     """A part, or some of its columns; ``Corrupt`` if it is not there or torn."""
-    with reading(path, pa.ArrowException), pq.ParquetFile(path) as file:
+    with (
+        reading(path, pa.ArrowException),
+        pq.ParquetFile(path, page_checksum_verification=True) as file,
+    ):
         label = (file.schema_arrow.metadata or {}).get(METADATA_KEY, b"{}")
         check_version(orjson.loads(label), path)
         if names and not set(names) <= set(file.schema_arrow.names):

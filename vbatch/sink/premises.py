@@ -11,6 +11,7 @@ from vbatch.sink.kept import check_version, read_json
 from vbatch.sink.layout import OURS, Layout
 from vbatch.sink.lock import Lock
 from vbatch.sink.storage import Storage, make_folder, storage_errors
+from vbatch.sink.trust import close_to_others
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +54,8 @@ def refuse_foreign(layout: Layout) -> None:
 def make_folders(layout: Layout, storage: Storage) -> None:
     """Make the run's folders; what is hidden is the owner's only."""
     make_folder(storage, layout.root)
-    make_folder(storage, layout.hidden, 0o700)
+    make_folder(storage, layout.hidden)
+    close_to_others(layout)
     for folder in layout.folders():
         if folder != layout.table("superseded"):
             make_folder(storage, folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,12 +10,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vbatch.errors import Corrupt, Mismatch
+from vbatch.errors import Corrupt, JournalError, Mismatch
+from vbatch.sink.commits import newest_commit
+from vbatch.sink.holder import boot_id
 from vbatch.sink.kept import check_version, read_json, read_kept
 from vbatch.sink.layout import OURS, Layout, Table
 from vbatch.sink.lock import is_held
 from vbatch.sink.parts import count_rows, read_part, texts
+from vbatch.sink.recovery import uncommitted
+from vbatch.sink.replay import count
 from vbatch.sink.schemas import FAILURES, RESULTS, USAGE
+from vbatch.sink.segments import read_entries
+from vbatch.sink.views import totals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -71,14 +78,17 @@ class Run:
     def status(self) -> dict[str, Any]:
         """run.json; its ``state`` says killed where it said running and nobody holds the run.
 
-        A run that was refused before its first request has never begun.
+        After a kill, requests that were on their way count as possibly billed. A run that was
+        refused before its first request has never begun. Of somebody else's run only what run.json
+        says can be told.
         """
         layout = Layout(root=self.path)
-        status = {"state": "running" if read_kept(layout) else "never begun"}
         if layout.run_json.exists():
             status = read_json(layout.run_json)
-        if status.get("state") == "running" and not is_held(layout.lock):
-            status["state"] = "killed"
+        else:
+            status = {"state": "running" if read_kept(layout) else "never begun"}
+        if status.get("state") == "running" and _is_ours(layout) and not is_held(layout.lock):
+            status = {**status, "state": "killed", **_aftermath(layout, status)}
         return status
 
     def _current(self, table: Table, other: Table) -> pa.Table:
@@ -116,6 +126,30 @@ class Run:
                 listed, numbers = numbers, layout.parts(table)
                 if numbers == listed:
                     raise
+
+
+def _is_ours(layout: Layout) -> bool:
+    try:
+        layout.lock.exists()
+    except PermissionError:
+        return False
+    return True
+
+
+def _aftermath(layout: Layout, status: Mapping[str, Any]) -> dict[str, Any]:
+    """What run.json of a killed run would say: it was written while requests were on their way."""
+    changes: dict[str, Any] = {"waiting": None, "stalled": []}
+    with suppress(OSError, JournalError):  # damaged, or just being gone on with
+        commit = newest_commit(layout)
+        tallies = commit.tallies.copy()
+        for closed in uncommitted(layout, commit.n, boot=boot_id()):
+            for entries, _ in read_entries(layout.segment(closed.number), closed.end):
+                count(tallies, entries)
+        changes["totals"] = totals(tallies.closed(), power_cut=commit.power_cut)
+        if "counts" in status:
+            billed = changes["totals"]["possibly_billed"]
+            changes["counts"] = {**status["counts"], "possibly_billed": billed}
+    return changes
 
 
 def _joined(parts: Mapping[int, pa.Table], schema: pa.Schema) -> pa.Table:

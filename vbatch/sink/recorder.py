@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from vbatch.errors import JournalError, StorageFull
 from vbatch.sink import codec
-from vbatch.sink.lock import BEAT_EVERY_S
+from vbatch.sink.room import Room
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,6 +67,7 @@ class Recorder:
         self._idle = asyncio.Event()
         self._idle.set()
         self._written = asyncio.Event()
+        self._room = Room(journal.free_bytes)
         self._reserve: Literal["kept", "needed", "used"] = "kept"
         self._dead = False
         self._abandoned = False
@@ -75,7 +76,7 @@ class Recorder:
         self._writer = threading.Thread(target=self._write_all, name="vbatch-journal", daemon=True)
         self._writer.start()
         self._side = ThreadPoolExecutor(1, thread_name_prefix="vbatch-sync")
-        self._tasks = [asyncio.create_task(self._pace()), asyncio.create_task(self._beat())]
+        self._pacing = asyncio.create_task(self._pace())
 
     async def record(self, event: Event) -> None:
         """Return when the event outlives this process.
@@ -94,6 +95,10 @@ class Recorder:
             self._idle.clear()
             self._loop.call_soon(self._send)
         await future
+        if entry[0] == codec.ASKED and self._lock.stale:  # slept since, and may have lost the run
+            await self._aside(self._lock.confirm)
+            if self.trouble is not None:
+                raise _again(self.trouble)
 
     def refuse(self, trouble: Exception) -> None:
         """Take no more requests to come, because of this."""
@@ -102,9 +107,8 @@ class Recorder:
     async def close(self) -> list[Closed]:
         """Write and sync what is left, close the segment; return those to be committed."""
         await self._idle.wait()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._pacing.cancel()
+        await asyncio.wait([self._pacing])
         self._jobs.put(None)
         try:
             return await self._loop.run_in_executor(self._side, self._seal)
@@ -114,8 +118,7 @@ class Recorder:
     def abandon(self) -> None:
         """Stop without waiting for anybody; what is not written yet is lost."""
         self._abandoned = True
-        for task in self._tasks:
-            task.cancel()
+        self._pacing.cancel()
         self._jobs.put(None)
         self._writer.join()
         self._side.shutdown()
@@ -123,6 +126,7 @@ class Recorder:
 
     def _seal(self) -> list[Closed]:
         self._writer.join()
+        self._lock.confirm()
         try:
             return [self._journal.seal()]
         except StorageFull:
@@ -149,8 +153,7 @@ class Recorder:
                 self._loop.call_soon_threadsafe(self._settle, batch)
 
     def _write(self, batch: _Batch) -> None:
-        if self._lock.stale:
-            self._lock.beat()
+        self._lock.confirm()
         if batch.fall_back:
             batch.closed.append(self._journal.fall_back())
         entries = batch.entries
@@ -160,6 +163,7 @@ class Recorder:
         ]
         outcomes = sum(entry[0] in codec.AT_OUTCOME for entry in entries)
         self._journal.append(bodies, outcomes=outcomes)
+        batch.late_error = self._room.lack(entries, sum(map(len, bodies)))
         try:
             if self._journal.due(self._rolling):
                 batch.closed.append(self._journal.roll())
@@ -216,11 +220,6 @@ class Recorder:
             self._written.clear()
             await self._aside(self._journal.sync)
 
-    async def _beat(self) -> None:
-        while True:
-            await self._clock.sleep(BEAT_EVERY_S)
-            await self._aside(self._lock.beat)
-
     async def _aside(self, work: Callable[[], None]) -> None:
         try:
             await self._loop.run_in_executor(self._side, work)
@@ -230,7 +229,7 @@ class Recorder:
         except Exception as error:  # noqa: BLE001 - without its chores a run is not safe, bug or no
             self.refuse(
                 JournalError(
-                    f"syncing the journal or keeping the lock failed: {error!r}. Nothing more is "
+                    f"syncing the journal or reading the lock failed: {error!r}. Nothing more is "
                     "sent; run the same command again: nothing recorded is lost"
                 )
             )

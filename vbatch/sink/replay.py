@@ -10,14 +10,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow as pa
 
 from vbatch.sink import codec, tables
-from vbatch.sink.codec import AT_ASKED, AT_ATTEMPT, AT_COMPLETED, AT_FAILED, AT_TRIED
+from vbatch.sink.codec import (
+    AT_ABANDONED,
+    AT_ASKED,
+    AT_ATTEMPT,
+    AT_COMPLETED,
+    AT_FAILED,
+    AT_TRIED,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from vbatch.sink.index import Index
     from vbatch.sink.schemas import Schemas
-    from vbatch.state import Spent, Tallies, Tally, UsageKey
+    from vbatch.state import Spent, Tallies, UsageKey
 
 _CHUNK_ROWS = 2_000
 _CHUNK_BYTES = 4 << 20
@@ -145,6 +152,13 @@ class _Rows:
         return table.filter(stays), table.take(goes)
 
 
+def count(tallies: Tallies, entries: Iterable[Sequence[Any]]) -> None:
+    """Add entries to ``tallies`` and make no rows of them."""
+    for entry in entries:
+        kind, _, invocation, model, endpoint = entry[:5]
+        _COUNT[kind](tallies, (invocation, model, endpoint), entry)
+
+
 def _count_asked(tallies: Tallies, key: UsageKey, entry: Sequence[Any]) -> None:
     tallies.asked(
         key,
@@ -158,7 +172,8 @@ def _count_asked(tallies: Tallies, key: UsageKey, entry: Sequence[Any]) -> None:
 
 
 def _count_tried(tallies: Tallies, key: UsageKey, entry: Sequence[Any]) -> None:
-    _waste(tallies.ended(key, entry[1], entry[5]), entry[AT_TRIED["attempt"]])
+    fault, code, _, *usage = entry[AT_TRIED["attempt"]]
+    tallies.tried(key, entry[1], entry[5], fault, code, _spent(usage))
 
 
 def _count_completed(tallies: Tallies, key: UsageKey, entry: Sequence[Any]) -> None:
@@ -170,15 +185,11 @@ def _count_failed(tallies: Tallies, key: UsageKey, entry: Sequence[Any]) -> None
     tally.failed += 1
     attempt = entry[AT_FAILED["attempt"]]
     if attempt is not None:
-        _waste(tally, attempt)
+        tally.wasted(attempt[0], attempt[1], _spent(attempt[_USAGE_OF_ATTEMPT:]))
 
 
 def _count_abandoned(tallies: Tallies, key: UsageKey, entry: Sequence[Any]) -> None:
-    tallies.ended(key, entry[1], entry[5]).possibly_billed += 1
-
-
-def _waste(tally: Tally, attempt: Sequence[Any]) -> None:
-    tally.wasted(attempt[0], attempt[1], _spent(attempt[_USAGE_OF_ATTEMPT:]))
+    tallies.abandoned(key, entry[1], entry[5], entry[AT_ABANDONED["row_digest"]])
 
 
 _COUNT = {

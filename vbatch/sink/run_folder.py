@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ParamSpec
 from vbatch.errors import Locked, Mismatch, StorageFull
 from vbatch.sink import views
 from vbatch.sink.books import Books
+from vbatch.sink.fence import Fenced
 from vbatch.sink.history import History
 from vbatch.sink.journal import Journal, Rolling
 from vbatch.sink.kept import Kept, keep, read_kept
@@ -22,7 +23,8 @@ from vbatch.sink.premises import make_folders, refuse_foreign, set_aside
 from vbatch.sink.recorder import Recorder
 from vbatch.sink.recovery import recover
 from vbatch.sink.schemas import schemas_of
-from vbatch.sink.storage import Storage, probe, storage_errors
+from vbatch.sink.storage import Storage, is_out_of_files, probe, storage_errors
+from vbatch.sink.trust import refuse_planted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,22 +76,26 @@ class RunFolder:
         clock: Clock,
         invocation: str,
         fresh: bool = False,
+        brief: bool = False,
         storage: Storage | None = None,
         rolling: Rolling = Rolling(),  # noqa: B008 - a frozen value
     ) -> RunFolder:
         """Take the run at ``path``, made if it is not there, and bring its tables up to date.
 
-        ``fresh``: a run that is there is renamed first. Raises ``Locked`` naming the holder,
-        ``StorageFull`` if the folder cannot be written, ``Mismatch`` for a folder that is something
-        else or from a newer vbatch, ``Corrupt`` for damage that no kill explains.
+        ``fresh``: a run that is there is renamed first. ``brief``: only to look and let go at once,
+        so that others wait for it. Raises ``Locked`` naming the holder, ``StorageFull`` if the
+        folder cannot be written, ``Mismatch`` for a folder that is something else or from a newer
+        vbatch, ``Corrupt`` for damage that no kill explains.
         """
         layout = Layout(root=Path(path))
         storage = storage or Storage()
+        refuse_planted(layout)
         if fresh and layout.hidden.is_dir():
             set_aside(layout, clock, storage)
         refuse_foreign(layout)
         make_folders(layout, storage)
-        lock = Lock(layout.lock, clock)
+        lock = Lock(layout.lock, clock, brief=brief)
+        storage = Fenced(storage, lock)
         try:
             probe(storage, layout.hidden)
             probe(storage, layout.root)
@@ -190,7 +196,7 @@ class RunFolder:
         now = None if live is None else live.copy()
         try:
             await self._aside(self._put_run_json, "running", standing, now)
-        except StorageFull as error:
+        except (StorageFull, Locked) as error:
             self._refuse(error)
 
     async def finish(self, standing: Standing) -> None:
@@ -231,6 +237,8 @@ class RunFolder:
             self._refuse(error)
 
     def _refuse(self, error: Exception) -> None:
+        if isinstance(error, StorageFull) and is_out_of_files(error):
+            return  # what was not done is done by the next commit, or at the end
         if self._recorder is not None:
             self._recorder.refuse(error)
 
@@ -241,6 +249,7 @@ class RunFolder:
     def _commit_all(self) -> None:
         """Commit what is closed, oldest first; what fails stays for ``finish``."""
         while self._to_commit:
+            self._lock.confirm()
             self._books.commit_segment(self._to_commit[0])
             self._to_commit.popleft()
 

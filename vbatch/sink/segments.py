@@ -40,13 +40,15 @@ class Header:
 
     ``boot`` names the machine's start it was written under; ``follows`` is the size in bytes up to
     which the segment before counts, None for the first after a commit of all; ``at`` seconds since
-    the epoch. ``size`` is the line's length in bytes and ``seed`` where checksums begin.
+    the epoch; ``reserve``: the file was made beforehand, so that zeros may follow the last line.
+    ``size`` is the line's length in bytes and ``seed`` where checksums begin.
     """
 
     segment: int
     boot: str
     follows: int | None
     at: float
+    reserve: bool = False
     size: int = 0
     seed: int = 0
 
@@ -60,6 +62,7 @@ class Header:
                 "boot": self.boot,
                 "follows": self.follows,
                 "at": self.at,
+                "reserve": self.reserve,
             }
         )
         return b"%08x %b\n" % (zlib.crc32(body), body)
@@ -69,12 +72,12 @@ class Header:
 class Damage:
     """Where the first bad line of a segment begins, and what stands behind it.
 
-    ``good_after`` says whether a good line follows; ``synced`` is how far, in bytes, the disk is
-    known to have had the segment.
+    ``ended`` says whether that line has its end: one that a kill has torn has none. ``synced`` is
+    how far, in bytes, the disk is known to have had the segment.
     """
 
     offset: int
-    good_after: bool
+    ended: bool
     synced: int
 
 
@@ -112,6 +115,7 @@ def read_header(path: Path) -> Header:
         boot=fields["boot"],
         follows=fields["follows"],
         at=fields["at"],
+        reserve=fields.get("reserve", True),
         size=len(line),
         seed=seed(line),
     )
@@ -140,18 +144,24 @@ def find_damage(path: Path) -> Damage | None:
     """The first bad line of a segment, None if every line is as it was written."""
     header = read_header(path)
     first = None
-    good_after = False
     synced = 0
     for offset, line, good in _lines(path, header, None):
         if not good and first is None:
-            first = offset
+            first = offset, _has_end(line, offset, header)
         body = line[_CRC_BYTES:-1] if good else _swallowed(line, offset, header)
-        good_after = first is not None and (good_after or bool(body))
         if body.startswith(b"{"):
             synced = max(synced, orjson.loads(body)["synced"])
     if first is None:
         return None
-    return Damage(offset=first, good_after=good_after, synced=synced)
+    offset, ended = first
+    return Damage(offset=offset, ended=ended, synced=synced)
+
+
+def _has_end(line: bytes, offset: int, header: Header) -> bool:
+    """Whether a bad line is all there: its newline, or whatever took the newline's place."""
+    if line.endswith(b"\n") or (b"\0" in line and not header.reserve):
+        return True
+    return _is_good(line.rstrip(b"\0")[:-1] + b"\n", offset, header)
 
 
 def _swallowed(line: bytes, offset: int, header: Header) -> bytes:

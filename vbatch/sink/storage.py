@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import shutil
+import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 ASIDE = ".tmp"
 """Ending of a file that is not there yet: removed by the next command."""
+HIDDEN = ".vbatch"
+"""Folder of what a run keeps for itself; whatever is made in it is its owner's only."""
 
 _FULL_SYNC = getattr(fcntl, "F_FULLFSYNC", None)
 _SMALLEST_RESERVE = 64 << 10
@@ -30,7 +33,8 @@ class Storage:
 
     def create(self, path: Path) -> int:
         """Open a new file for writing; it must not exist."""
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        mode = 0o600 if HIDDEN in path.parts else 0o666
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
 
     def open(self, path: Path) -> int:
         """Open a file that exists for writing."""
@@ -70,6 +74,14 @@ class Storage:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+    def free_bytes(self, folder: Path) -> int:
+        """What this user may still write where ``folder`` is; a disk that cannot say has plenty."""
+        try:
+            status = os.statvfs(folder)
+        except OSError:
+            return sys.maxsize
+        return status.f_bavail * status.f_frsize if status.f_blocks else sys.maxsize
 
     def reserve(self, path: Path, size: int) -> int:
         """Make a file of up to ``size`` bytes that truly takes its room; return its size.
@@ -119,6 +131,12 @@ def storage_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
+def is_out_of_files(error: StorageFull) -> bool:
+    """Whether the process, not the disk, had no room: no file descriptor was free just now."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in (errno.EMFILE, errno.ENFILE)
+
+
 @contextmanager
 def reading(path: Path, other: type[Exception] = OSError) -> Iterator[None]:
     """Turn ``OSError``, ``ValueError`` and ``other`` into ``Corrupt`` that names the file."""
@@ -164,14 +182,14 @@ def publish(storage: Storage, aside: Path, path: Path) -> None:
     storage.sync_folder(path.parent)
 
 
-def make_folder(storage: Storage, path: Path, mode: int = 0o777) -> None:
+def make_folder(storage: Storage, path: Path) -> None:
     """Make a folder, and its parents, if it is not there; its name outlives a power cut."""
     with storage_errors(path):
         if path.is_dir():
             return
         if not path.parent.is_dir():
             make_folder(storage, path.parent)
-        path.mkdir(mode, exist_ok=True)
+        path.mkdir(0o700 if HIDDEN in path.parts else 0o777, exist_ok=True)
         storage.sync_folder(path.parent)
 
 

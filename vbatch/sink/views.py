@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pyarrow as pa
 
-from vbatch.records import Stop  # noqa: TC001
+from vbatch.records import LateRow, Stop  # noqa: TC001
 from vbatch.sink.codec import clean, clean_text
 from vbatch.sink.layout import FORMAT_VERSION
 from vbatch.sink.parts import put_table
@@ -20,8 +20,8 @@ from vbatch.state import Counts, sum_of
 
 if TYPE_CHECKING:
     from vbatch.sink.commits import Commit
+    from vbatch.sink.holder import Holder
     from vbatch.sink.layout import Layout
-    from vbatch.sink.lock import Holder
     from vbatch.state import Tallies, Tally
 
 _LARGEST = 2**63 - 1
@@ -31,7 +31,8 @@ _LARGEST = 2**63 - 1
 class Standing:
     """What run.json says that only the caller knows.
 
-    ``waiting`` says what a running run waits for; ``suspects`` are ids answered on a connection
+    ``waiting`` says what a running run waits for, ``stalled`` which rows on their way nothing has
+    been heard of while nothing at all was answered; ``suspects`` are ids answered on a connection
     that had brought answers nobody asked for.
     """
 
@@ -40,6 +41,7 @@ class Standing:
     stop: Stop | None = None
     exit_code: int | None = None
     waiting: str | None = None
+    stalled: Sequence[LateRow] = ()
     suspects: Sequence[str] = ()
 
 
@@ -69,8 +71,9 @@ def put_run_json(  # noqa: PLR0913 - one thing each that stands in it
         "exit_code": standing.exit_code,
         "stop": _stop(standing.stop),
         "waiting": standing.waiting,
+        "stalled": [asdict(row) for row in standing.stalled],
         "counts": asdict(standing.counts),
-        "totals": _totals(tallies, power_cut=power_cut),
+        "totals": totals(tallies, power_cut=power_cut),
         "digests": {"job": job_digest},
         "suspect": list(standing.suspects),
     }
@@ -110,7 +113,7 @@ def _stop(stop: Stop | None) -> dict[str, Any] | None:
     return {"code": stop.code, "message": stop.message, "advice": stop.advice}
 
 
-def _totals(tallies: Tallies, *, power_cut: bool) -> dict[str, Any]:
+def totals(tallies: Tallies, *, power_cut: bool) -> dict[str, Any]:
     """Sums over the whole run. ``at_least``: some answers came without usage, or are lost."""
     total = sum_of(tallies.by_key.values())
     sums = {field.name: getattr(total, field.name) for field in USAGE if field.type == pa.int64()}

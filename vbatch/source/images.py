@@ -45,6 +45,11 @@ def prepare(
             f"the image is {file.width} x {file.height} pixels; at most {limits.max_pixels} pixels "
             "are ever decoded",
         )
+    if file.cut:
+        raise ImageError(
+            "image_unreadable",
+            f"the {file.format} image is cut or damaged: its end is missing",
+        )
     untouched = _untouched(data, file, limits)
     if untouched is not None:
         return _prepared(untouched, file.format, file.width, file.height, detail)

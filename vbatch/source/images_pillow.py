@@ -85,7 +85,11 @@ def picture(
                 yield Picture(_upright(_resized(_plain(image), size), orientation))
     except ImageError:
         raise
-    except (Image.DecompressionBombError, MemoryError) as error:
+    except MemoryError as error:
+        raise ImageError(
+            "image_unreadable", "there is not enough memory just now to decode the image"
+        ) from error
+    except Image.DecompressionBombError as error:
         raise ImageError(
             "image_too_large", f"the image is too large to decode: {_said(error)}"
         ) from error

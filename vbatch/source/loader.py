@@ -121,9 +121,13 @@ class ImageLoader:
         return [None if image.kind == "url" else next(made).sha256 for image in images]
 
     async def close(self) -> None:
-        """Close connections and threads; an image just being prepared is waited for."""
+        """Close connections and threads.
+
+        Nobody waits for an image that is just being prepared: reading it may hang, as on a network
+        disk whose server is gone.
+        """
         await self._fetcher.close()
-        await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _goes_as_url(self, image: ImageSource) -> bool:
         if self._send == "inline" or not _is_web(image):

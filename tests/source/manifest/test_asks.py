@@ -2,6 +2,7 @@ import orjson
 import pytest
 
 from vbatch.records import Item
+from vbatch.source.manifest.batch import image_references
 
 
 def _batch_line(url="https://x/a.png"):
@@ -45,6 +46,22 @@ def test_batch_lines_show_what_the_user_said_last(desk, messages, prompt):
     row = desk.read(desk.lines(line)).row
     assert isinstance(row, Item)
     assert row.prompt == prompt
+
+
+@pytest.mark.parametrize(
+    ("content", "references"),
+    [
+        ([{"type": "image_url", "image_url": {"url": "https://x/a.png"}}], ("https://x/a.png",)),
+        ([{"image_url": "https://x/a.png"}, {"image_url": {"url": "b"}}], ("https://x/a.png", "b")),
+        ([{"image_url": {"url": "data:image/png;base64,iVBO"}}], (None,)),
+        ([{"image_url": {"url": 5}}, {"image_url": None}, {"text": "hi"}, "odd"], ()),
+        ("What is it?", ()),
+    ],
+)
+def test_batch_lines_tell_what_images_they_show(content, references):
+    odd = [None, {"content": None}]
+    assert image_references({"messages": [*odd, {"content": content}]}) == references
+    assert image_references({"messages": {"content": content}}) == ()
 
 
 def test_batch_lines_without_an_object_as_body_are_bad_rows(desk):

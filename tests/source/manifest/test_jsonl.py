@@ -2,6 +2,7 @@ import gzip
 import os
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -181,6 +182,43 @@ def test_a_value_nested_too_deeply_to_be_written_makes_a_bad_row(desk):
         '{"image":"a","params":{"detail":' + deep + "}}",
     )
     assert [type(row) for row in desk.read(path).rows] == [BadRow] * 5
+
+
+LONG = (2**64 + 1, -(2**63) - 1, 10**400)
+
+
+@pytest.mark.parametrize("number", LONG)
+def test_an_integer_beyond_64_bits_is_an_id_by_its_digits(desk, number):
+    one, other = (f'{{"id":{number},"image":"a.jpg","label":{n}}}' for n in (1, 2))
+    found = desk.read(desk.lines(one, other))
+    assert found.ids == [str(number)]
+    assert (found.scan.rows, found.scan.repeated) == (2, 1)
+
+
+@pytest.mark.parametrize("number", LONG)
+def test_an_integer_beyond_64_bits_is_carried_with_all_its_digits(desk, number):
+    found = desk.read(desk.lines(_line(1, big=1), _line(2, big=number)))
+    assert found.carried.field("big").type == pa.string()
+    assert [row.passthrough for row in found.rows] == [{"big": "1"}, {"big": str(number)}]
+
+
+@pytest.mark.parametrize("number", LONG)
+def test_an_integer_beyond_64_bits_that_comes_too_late_stands_in_extra(desk, number):
+    kept = desk.read(desk.lines(_line(1, big=1, tree={"m": 1.5}))).scan
+    late = desk.lines(_line(1, big=number, tree={"m": number}))
+    row = desk.read(late, kept=(kept.carried_schema, kept.given_schema)).row
+    assert row.passthrough == {}
+    assert row.extra == f'{{"big":{number},"tree":{{"m":{number}}}}}'
+
+
+def test_an_integer_beyond_64_bits_is_asked_for_as_it_stands(desk):
+    path = desk.lines(_line(1, params={"seed": 2**70}, big=2**70))
+    row = desk.read(path, prompt="Number {{ big }}.").row
+    assert row.params == {"seed": 2**70}
+    assert row.prompt == f"Number {2**70}."
+    assert row.given["params"] == f'{{"seed":{2**70}}}'
+    other = desk.lines(_line(1, params={"seed": 2**70 + 1}, big=2**70), name="other.jsonl")
+    assert desk.read(other, prompt="Number {{ big }}.").row.row_digest != row.row_digest
 
 
 def test_no_prompt_anywhere_makes_bad_rows(desk):

@@ -17,14 +17,16 @@ class ImageFile:
 
     ``width`` and ``height`` in pixels as stored, before any rotation. ``whole``: every part was
     walked to the end marker and nothing is odd; otherwise only a decoder can tell what it is worth.
-    ``animated``: more than one frame. ``metadata``: spans that no pixel needs. ``animation``: spans
-    without which the first frame stands alone. ``exif``: the first EXIF block, its TIFF header on.
+    ``cut``: the end marker is missing, which the format's decoder lets pass. ``animated``: more
+    than one frame. ``metadata``: spans that no pixel needs. ``animation``: spans without which the
+    first frame stands alone. ``exif``: the first EXIF block, its TIFF header on.
     """
 
     format: Format
     width: int
     height: int
     whole: bool
+    cut: bool = False
     animated: bool = False
     metadata: tuple[Span, ...] = ()
     animation: tuple[Span, ...] = ()

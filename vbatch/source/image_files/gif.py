@@ -45,6 +45,7 @@ def read(data: bytes) -> ImageFile | None:
         width=width,
         height=height,
         whole=end_of_image is not None and frames > 0 and width * height > 0,
+        cut=end_of_image is None,
         animated=frames > 1,
         metadata=tuple(metadata),
     )

@@ -21,6 +21,7 @@ _RESTARTS = range(0xD0, 0xD8)
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _USUAL_FRAMES = frozenset({0xC0, 0xC1, 0xC2})
 """Baseline, extended and progressive; lossless and arithmetic ones are read by few."""
+_USUAL_COMPONENTS = (1, 3, 4)
 _NEEDED = {_APP0: b"JFIF\0", _APP2: b"ICC_PROFILE\0", _APP14: b"Adobe"}
 """Application segments without which colours or proportions would be another."""
 
@@ -47,7 +48,7 @@ def read(data: bytes) -> ImageFile | None:
     if end_of_image is not None and end_of_image < len(data):
         metadata.append((end_of_image, len(data)))
     marker, start = frames[0]
-    usual = len(frames) == 1 and marker in _USUAL_FRAMES and data[start + 4] == 8  # noqa: PLR2004 - bits
+    usual = len(frames) == 1 and marker in _USUAL_FRAMES and _is_usual(data, start)
     width = int.from_bytes(data[start + 7 : start + 9])
     height = int.from_bytes(data[start + 5 : start + 7])
     return ImageFile(
@@ -93,6 +94,14 @@ def _after_scan(data: bytes, position: int) -> int:
             pass
         if data[position] != _FILL and data[position] not in _RESTARTS:
             return position - 1
+
+
+def _is_usual(data: bytes, start: int) -> bool:
+    """Whether a frame header is as long as its components want, of 8 bits each."""
+    header = data[start + 2 : start + 10]
+    if len(header) < 8 or header[2] != 8 or header[7] not in _USUAL_COMPONENTS:  # noqa: PLR2004
+        return False
+    return int.from_bytes(header[:2]) == 8 + 3 * header[7]
 
 
 def _is_needed(data: bytes, marker: int, start: int) -> bool:

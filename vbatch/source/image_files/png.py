@@ -39,6 +39,12 @@ _NEEDED = frozenset(
 )
 """Ancillary chunks that say what the pixels look like."""
 _ANIMATION = frozenset({b"acTL", b"fcTL", b"fdAT"})
+_CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
+_LEAST_BYTES = {b"acTL": 8, b"tRNS": 1, b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"pHYs": 9}
+_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+"""Bits per sample that each colour type may have."""
+_METHODS = (b"\0\0\0", b"\0\0\1")
+"""Compression, filter and interlacing: there is one of the first two and a choice of the last."""
 
 
 def read(data: bytes) -> ImageFile | None:
@@ -47,14 +53,16 @@ def read(data: bytes) -> ImageFile | None:
         return None
     metadata: list[Span] = []
     animation: list[Span] = []
-    exif, end_of_image, frames, pixels, sound = None, None, 1, False, True
+    exif, end_of_image, frames, pixels = None, None, 1, False
+    sound = _is_usual_header(data)
     for kind, start, end in _chunks(data):
         if kind in _ANIMATION:
+            sound = sound and _is_sound(data, start, end, kind)
             animation.append((start, end))
             if kind == b"acTL" and not pixels:
                 frames = int.from_bytes(data[start + 8 : start + 12])
         elif kind in _NEEDED or not kind[0] & 0x20:
-            sound = sound and _is_sound(data, start, end)
+            sound = sound and _is_sound(data, start, end, kind)
         else:
             metadata.append((start, end))
             if kind == b"eXIf" and exif is None:
@@ -70,6 +78,7 @@ def read(data: bytes) -> ImageFile | None:
         width=width,
         height=height,
         whole=end_of_image is not None and pixels and sound and width * height > 0,
+        cut=end_of_image is None,
         animated=frames > 1,
         metadata=tuple(metadata),
         animation=tuple(animation),
@@ -89,6 +98,15 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         position = end
 
 
-def _is_sound(data: bytes, start: int, end: int) -> bool:
+def _is_usual_header(data: bytes) -> bool:
+    header = data[24:29]
+    return len(header) == 5 and header[0] in _DEPTHS.get(header[1], ()) and header[2:] in _METHODS  # noqa: PLR2004
+
+
+def _is_sound(data: bytes, start: int, end: int, kind: bytes) -> bool:
+    if end - start - _FRAMING_BYTES < _LEAST_BYTES.get(kind, 0):
+        return False
+    if not kind[0] & 0x20 and kind not in _CRITICAL:
+        return False
     (checksum,) = _CHECKSUM.unpack_from(data, end - 4)
     return bool(zlib.crc32(memoryview(data)[start + 4 : end - 4]) == checksum)

@@ -19,6 +19,8 @@ _ALPHA = b"ALPH"  # codespell:ignore
 _NEEDED = frozenset({b"VP8X", b"VP8 ", b"VP8L", _ALPHA, b"ANIM", b"ANMF", b"ICCP"})
 _PIXELS = frozenset({b"VP8 ", b"VP8L", b"ANMF"})
 _FLAGS_AT = 20
+_SAYS_FRAMES = 0x02
+"""VP8X flag: the picture is an animation."""
 _SAYS_METADATA = 0x0C
 """VP8X flags: EXIF and XMP are there."""
 
@@ -32,12 +34,14 @@ def read(data: bytes) -> ImageFile | None:
     """What the file says of itself; None when no chunk tells its size."""
     metadata: list[Span] = []
     exif, size, frames, pixels, end_of_chunks = None, None, 0, False, _FIRST_CHUNK_AT
+    first = b""
     end_of_image = 8 + int.from_bytes(data[4:8], "little")
     for kind, start, end in _chunks(data, end_of_image):
         end_of_chunks = end
         size = size or _size(data, kind, start + 8)
         frames += kind == b"ANMF"
         pixels = pixels or kind in _PIXELS
+        first = first or kind
         if kind not in _NEEDED:
             metadata.append((start, end))
         if kind == b"EXIF" and exif is None:
@@ -50,7 +54,10 @@ def read(data: bytes) -> ImageFile | None:
         format="webp",
         width=size[0],
         height=size[1],
-        whole=end_of_chunks == end_of_image and pixels and size[0] * size[1] > 0,
+        whole=end_of_chunks == end_of_image
+        and pixels
+        and size[0] * size[1] > 0
+        and _is_usual(data, first, frames),
         animated=frames > 1,
         metadata=tuple(metadata),
         exif=exif,
@@ -77,6 +84,13 @@ def _chunks(data: bytes, end_of_image: int) -> Iterator[tuple[bytes, int, int]]:
         position_after = min(end + length % 2, end_of_image)
         yield kind, position, position_after
         position = position_after
+
+
+def _is_usual(data: bytes, first: bytes, frames: int) -> bool:
+    """Whether the first chunk announces what follows: one picture, or an animation's frames."""
+    if first == b"VP8X":
+        return bool(data[_FLAGS_AT] & _SAYS_FRAMES) == (frames > 0)
+    return first in _PIXELS and frames == 0
 
 
 def _size(data: bytes, kind: bytes, at: int) -> tuple[int, int] | None:

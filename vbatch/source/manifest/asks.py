@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import orjson
-
+from vbatch.columns import exact
 from vbatch.records import ImageSource, JsonValue  # noqa: TC001 - NamedTuple resolves it
 from vbatch.source.manifest.batch import last_words, unsigned_body
 from vbatch.source.manifest.layout import BODY
@@ -214,7 +213,7 @@ class Reader:
 def _digest_of(*content: JsonValue) -> str:
     """The digest of images, prompt, system, params, used columns and body."""
     try:
-        return digest(orjson.dumps(content, option=orjson.OPT_SORT_KEYS))
+        return digest(exact.dumps(content, sort=True))
     except TypeError as e:
         raise BadValue(f"a value cannot be used: {e}") from e
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from vbatch.source.manifest.refs import BadValue, unsigned
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from vbatch.records import JsonValue
 
 
@@ -25,6 +27,24 @@ def _walk(value: JsonValue) -> JsonValue:
             for key, v in value.items()
         }
     return [_walk(v) for v in value] if type(value) is list else value
+
+
+def image_references(body: Mapping[str, JsonValue]) -> tuple[str | None, ...]:
+    """The images that the body's messages show, in their order; None for embedded ones."""
+    return tuple(
+        None if url[:5].lower() == "data:" else url
+        for message in _objects(body.get("messages"))
+        for part in _objects(message.get("content"))
+        if type(url := _url(part.get("image_url"))) is str
+    )
+
+
+def _objects(values: JsonValue) -> Iterator[dict[str, JsonValue]]:
+    return (value for value in (values if type(values) is list else ()) if type(value) is dict)
+
+
+def _url(image: JsonValue) -> JsonValue:
+    return image.get("url") if type(image) is dict else image
 
 
 def last_words(body: dict[str, JsonValue]) -> str | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import orjson
 import pyarrow as pa
 
-from vbatch.columns import AS, encode
+from vbatch.columns import AS, encode, exact
 from vbatch.source.manifest.params import drop_nulls
 
 if TYPE_CHECKING:
@@ -66,15 +66,25 @@ def _struct_restorer(
 
 
 def _read(field: pa.Field, array: pa.Array, use: Use) -> list[JsonValue]:
-    values: list[JsonValue] = array.to_pylist() if use == "image" else encode(array)
+    values = _with_bytes(array) if use == "image" else encode(array)
     restore = restorer(field)
     if restore is not None:
         return [None if value is None else restore(value) for value in values]
     return [drop_nulls(value) for value in values] if use == "object" else values
 
 
+def _with_bytes(array: pa.Array) -> list[JsonValue]:
+    try:
+        values: list[JsonValue] = array.to_pylist()
+    except UnicodeDecodeError:
+        raise
+    except (ValueError, OverflowError):  # moments that Python has no value for
+        return encode(array)
+    return values
+
+
 def _parsed(text: JsonValue) -> JsonValue:
     try:
-        return orjson.loads(text)
+        return exact.loads(text)
     except orjson.JSONDecodeError:
         return text

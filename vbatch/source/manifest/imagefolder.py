@@ -100,7 +100,7 @@ def _is_inside(here: str, name: str, root: Path) -> bool:
     path = Path(here, name)
     if not path.is_symlink():
         return True
-    target = path.resolve()
+    target = Path(os.path.realpath(path))  # ``resolve`` raises for a link to itself
     return target.is_file() and target.is_relative_to(root)
 
 

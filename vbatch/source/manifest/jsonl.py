@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING
 
 import orjson
 
+from vbatch.columns import exact
 from vbatch.records import ManifestFile
 from vbatch.source.manifest.lines import (
     MAX_LINE_BYTES,
@@ -85,10 +86,10 @@ class JsonLines:
                     image = values.get(image_name)
                 except (ValueError, AttributeError):
                     if not _is_blank(line):
-                        add(look.claim(self._raw(line, 0, 0)))
+                        add(self._look_closely(line, look))
                     continue
                 if survey.rows_left:
-                    survey.see_row(values)
+                    survey.see_row(exact.loads(line))  # type: ignore[arg-type]
                 if type(image) is not str or "://" in image:
                     look.see_images_of(values, image)
                 given = values.get(id_name)
@@ -96,6 +97,8 @@ class JsonLines:
                     add(hash(given))
                 elif type(given) is int:
                     add(hash(str(given)))
+                elif type(given) is float:
+                    add(look.claim(self._raw(line, 0, 0)))
                 else:
                     add(look.claim(RawRow(0, "", 0, values, "", line)))  # type: ignore[arg-type]
         self._count = len(hashes)
@@ -125,6 +128,15 @@ class JsonLines:
         if row != end:
             raise changed(self._path)
 
+    def _look_closely(self, line: Line, look: Look) -> int:
+        """The hash for a line that is no row, or one with integers of hundreds of digits."""
+        raw = self._raw(line, 0, 0)
+        if raw.values is not None:
+            if look.survey.rows_left:
+                look.survey.see_row(raw.values)
+            look.see_images_of(raw.values, raw.values.get(look.layout.image[0]))
+        return look.claim(raw)
+
     def _raw(self, line: Line, row: int, number: int) -> RawRow:
         values, problem = _parse(line)
         raw = line.hash if isinstance(line, TooLong) else line
@@ -144,7 +156,7 @@ def _parse(line: Line) -> tuple[dict[str, JsonValue] | None, str]:
     if isinstance(line, TooLong):
         return None, f"the line is longer than {MAX_LINE_BYTES >> 20} MiB"
     try:
-        values = orjson.loads(line)
+        values = exact.loads(line)
     except orjson.JSONDecodeError as e:
         return None, f"not valid JSON: {e.msg} at character {e.pos + 1}"
     if type(values) is dict:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from vbatch.columns import exact
 from vbatch.source.manifest.refs import BadValue, checked_detail, kind_of, shown
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def object_of(value: JsonValue, name: str) -> dict[str, JsonValue]:
     """An object, or the one that JSON text stands for; BadValue for anything else."""
     if type(value) is str:
         try:
-            value = orjson.loads(value)
+            value = exact.loads(value)
         except orjson.JSONDecodeError as e:
             raise BadValue(f"{name} must be an object or its JSON text: {e}") from e
     if type(value) is not dict:

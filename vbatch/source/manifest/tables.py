@@ -12,6 +12,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vbatch.columns import exact
 from vbatch.errors import ManifestError
 from vbatch.records import JsonValue, ManifestFile
 from vbatch.source.manifest.cells import Use, cells
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 _BATCH_BYTES = 8 << 20
 _BATCH_ROWS = 2048
+_REPEATED_BYTES = 32 << 20
+"""Of a batch in which every row holds the largest value of a dictionary."""
 _READ_BYTES = 1 << 20
 
 _EXTRA = "\0extra"
@@ -114,7 +117,7 @@ class Table:
         if not leaves:
             yield [None] * self._count
             return
-        for _, batch in self._batches(leaves, None, _BATCH_ROWS):
+        for _, batch in self._batches(leaves, None, self._most_rows()):
             columns, _ = self._columns(batch)
             look.see_images(columns)
             ids = columns.get(lay.id[0], ())
@@ -198,7 +201,8 @@ class Table:
         columns: dict[str, list[JsonValue]] = {}
         bad: dict[int, str] = {}
         for field, column in zip(batch.schema, batch.columns, strict=True):
-            values, wrong = cells(field, column, self._use_of(field.name))
+            with refusing_unreadable(self._path):
+                values, wrong = cells(field, column, self._use_of(field.name))
             columns[self._names.get(field.name, _EXTRA)] = values
             bad |= dict.fromkeys(wrong, f"column {field.name!r} is not UTF-8")
         return columns, bad
@@ -265,7 +269,15 @@ class Table:
         about: Any = self._metadata
         groups = [about.row_group(n) for n in range(about.num_row_groups)]
         row_bytes = max((g.total_byte_size // max(g.num_rows, 1) for g in groups), default=1)
-        return max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(row_bytes, 1)))
+        return max(1, min(self._most_rows(), _BATCH_BYTES // max(row_bytes, 1)))
+
+    def _most_rows(self) -> int:
+        """Rows of a batch that is small even if each holds a dictionary's largest value."""
+        about: Any = self._metadata
+        groups = (about.row_group(n) for n in range(about.num_row_groups))
+        chunks = (group.column(n) for group in groups for n in range(group.num_columns))
+        repeated = max(map(_dictionary_bytes, chunks), default=0)
+        return max(1, min(_BATCH_ROWS, _REPEATED_BYTES // max(repeated, 1)))
 
     def _now(self) -> Snapshot:
         with refusing_unreadable(self._path):
@@ -282,9 +294,17 @@ class Table:
             yield file
 
 
+def _dictionary_bytes(chunk: Any) -> int:
+    """About how large a column's dictionary is. One value of it may stand in every row."""
+    if not chunk.has_dictionary_page or chunk.physical_type != "BYTE_ARRAY":
+        return 0
+    packed = chunk.data_page_offset - chunk.dictionary_page_offset
+    return int(packed * chunk.total_uncompressed_size // max(chunk.total_compressed_size, 1))
+
+
 def _object(text: str) -> dict[str, JsonValue]:
     try:
-        value = orjson.loads(text)
+        value = exact.loads(text)
     except orjson.JSONDecodeError:
         return {}
     return value if isinstance(value, dict) else {}

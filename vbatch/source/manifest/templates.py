@@ -5,38 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import jinja2
-from jinja2 import StrictUndefined, meta, nodes
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import meta, nodes
 
 from vbatch.errors import JobError
 from vbatch.source.manifest.refs import BadValue
+from vbatch.source.manifest.sandbox import ALLOWANCE, MAX_CHARS, Allowance, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from vbatch.records import JsonValue
 
-MAX_CHARS = 1 << 20
-"""A rendered prompt longer than this is a template gone wrong, not a prompt."""
-
-_MAX_POWER = 64
 _MARKS = ("{{", "{%", "{#")
 _LOADING = (nodes.Include, nodes.Extends, nodes.Import, nodes.FromImport)
-
-
-class _Sandbox(ImmutableSandboxedEnvironment):
-    """Jinja2's sandbox, where a multiplication cannot fill the memory either."""
-
-    intercepted_binops = frozenset({"*", "**"})
-
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        if operator == "**" and abs(right) > _MAX_POWER:
-            raise OverflowError(f"a power of {right} makes too much")
-        if operator == "*" and (hasattr(left, "__len__") or hasattr(right, "__len__")):
-            size, times = (left, right) if hasattr(left, "__len__") else (right, left)
-            if len(size) * times > MAX_CHARS:
-                raise OverflowError("a repetition makes too much")
-        return super().call_binop(context, operator, left, right)
 
 
 class Template:
@@ -80,7 +61,8 @@ class Template:
     def _limited(self, values: Mapping[str, JsonValue]) -> str:
         parts: list[str] = []
         left = MAX_CHARS
-        context = self._template.new_context({**_GLOBALS, **values}, shared=True)
+        given = {**_GLOBALS, **values, ALLOWANCE: Allowance()}
+        context = self._template.new_context(given, shared=True)
         for part in self._template.root_render_func(context):
             parts.append(part)
             left -= len(part)
@@ -96,15 +78,6 @@ def _printable(value: Any) -> Any:
     return value
 
 
-def _environment() -> _Sandbox:
-    return _Sandbox(
-        undefined=StrictUndefined,
-        finalize=_printable,
-        autoescape=False,  # prompts are plain text, not HTML
-        keep_trailing_newline=True,
-    )
-
-
-_ENVIRONMENT = _environment()
+_ENVIRONMENT = Sandbox(finalize=_printable)
 _GLOBALS = {name: _ENVIRONMENT.globals.pop(name) for name in ("range", "namespace")}
 _ENVIRONMENT.globals.clear()
