@@ -38,7 +38,7 @@ class Process:
 
     @property
     def err(self) -> str:
-        return self._err.read_text()
+        return self._err.read_text() if self._err.exists() else ""  # ended before it could speak
 
     @property
     def last_line(self) -> str:

@@ -46,7 +46,7 @@ THROTTLED = (
         throttled(
             f"waits: {name}",
             f"429 with `{name}: {value}`",
-            refuses(429, **{name.replace("-", "_"): value}),
+            refuses(429, **{name: value}),
             once=answered(2),
             times=1,
             least_s=least_s,

@@ -68,7 +68,7 @@ def says(body: Any, status: int = 200, **headers: str) -> Wire:
     """A whole answer; a dict or list is sent as JSON."""
     kind = "text/html" if isinstance(body, str) else "application/json"
     given = {"content-type": kind, "x-request-id": "req-$KEY", "x-echo": "Bearer $KEY"}
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    named = {n if "-" in n else n.replace("_", "-"): value for n, value in headers.items()}
     return Wire(send=lambda asked: _http(status, given | named, _body(body, asked), asked))
 
 

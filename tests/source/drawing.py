@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from dataclasses import replace
+from functools import cache
 
 from PIL import Image, ImageCms
 
@@ -60,7 +61,9 @@ def same_pixels(a: bytes, b: bytes) -> bool:
     return (one.mode, one.size, one.tobytes()) == (other.mode, other.size, other.tobytes())
 
 
+@cache
 def srgb() -> bytes:
+    """One profile for all: each that is made holds the second it was made in."""
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 

@@ -527,14 +527,16 @@ def test_a_decoder_that_finds_more_pixels_than_it_takes_makes_an_image_too_large
     assert failure(encoded(kind="WEBP"), max_side=24).code == "image_too_large"
 
 
-def test_no_memory_for_the_pixels_is_an_image_too_large(monkeypatch):
+def test_no_memory_for_the_pixels_may_be_another_nights_luck(monkeypatch):
     def no_memory(*_):
         raise MemoryError
 
     data = encoded(kind="PNG")
     monkeypatch.setattr(Image.Image, "resize", no_memory)
 
-    assert failure(data, max_side=24).code == "image_too_large"
+    error = failure(data, max_side=24)
+    assert error.code == "image_unreadable"
+    assert "not enough memory" in error.message
 
 
 def test_an_empty_file_is_unreadable():

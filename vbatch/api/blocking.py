@@ -7,7 +7,7 @@ import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vbatch.errors import Exit
+from vbatch.errors import Exit, printable
 from vbatch.records import Stop
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ def to_its_end(session: Session) -> Summary:
 def _come_to_rest(
     session: Session, asking: Future[Summary], in_loop: Callable[[Callable[[], None]], None]
 ) -> None:
-    in_loop(lambda: session.stop(_BY_HAND))
-    _say("waiting for answers on their way, again to give up")
     try:
+        in_loop(lambda: session.stop(_BY_HAND))
+        _say("waiting for answers on their way, again to give up")
         failed = asking.exception()
     except KeyboardInterrupt:
         in_loop(session.cancel)
@@ -82,4 +82,4 @@ def _in_loop(loops: list[asyncio.AbstractEventLoop], act: Callable[[], None]) ->
 
 def _say(text: str) -> None:
     if sys.stderr is not None:
-        sys.stderr.write(f"vbatch: {text}\n")
+        sys.stderr.write(f"vbatch: {printable(text)}\n")
