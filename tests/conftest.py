@@ -47,8 +47,9 @@ class _Endpoint:
 
     @property
     def entries(self) -> list[SimpleNamespace]:
-        lines = self._ledger.read_text().splitlines()
-        return [SimpleNamespace(**json.loads(line)) for line in lines]
+        """As far as the server has written them: it may be in the middle of a line."""
+        whole, _, _ = self._ledger.read_text().rpartition("\n")
+        return [SimpleNamespace(**json.loads(line)) for line in whole.splitlines()]
 
     def answered_prompts(self) -> list[str]:
         return [entry.prompt for entry in self.entries if entry.answered]
