@@ -12,9 +12,9 @@ from tests.conftest import picture
 from vbatch.clock import SystemClock
 from vbatch.endpoint.budget import ByteBudget
 from vbatch.endpoint.limits import Stopped
+from vbatch.engine.backoff import without_frames
 from vbatch.engine.preparing import Preparing
 from vbatch.engine.tries import Tries
-from vbatch.engine.worker import _without_frames
 from vbatch.errors import AmbiguousError, Exit, ImageError
 from vbatch.records import ImageLimits, ImageSource, Item, PreparedImage, Stop
 from vbatch.source.loader import ImageLoader
@@ -114,5 +114,5 @@ async def test_an_error_that_waits_holds_no_image():
     error = caught.value
     del caught
     assert alive() == before + 1, "frames hold it"
-    _without_frames(error)
+    without_frames(error)
     assert alive() == before

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from vbatch.endpoint import tokens, wire
 from vbatch.endpoint.limits import Stopped
+from vbatch.engine.backoff import backoff_s, let_go, waits_as_a_whole, without_frames
 from vbatch.engine.outcomes import attempt_of, failure_of, result_of, stage_of
 from vbatch.engine.tries import Step, Tries
 from vbatch.errors import (
@@ -49,12 +50,7 @@ if TYPE_CHECKING:
     from vbatch.job import Job
     from vbatch.state import Past
 
-E = TypeVar("E", bound=BaseException)
 Record = Callable[[Event], Awaitable[None]]
-
-FIRST_BACKOFF_S = 1.0
-LONGEST_ROW_WAIT_S = 120.0
-"""An endpoint that asks for more than this waits as a whole, not row by row."""
 
 _OTHER_TOKEN_FIELD: dict[wire.TokenField, wire.TokenField] = {
     "max_tokens": "max_completion_tokens",
@@ -117,7 +113,7 @@ class Worker:
         try:
             return await self._attempt(row, tries)
         except EndpointError as error:
-            return Again(row, tries, _without_frames(error))
+            return Again(row, tries, without_frames(error))
         except Stopped as stopped:
             self.stop_run(stopped.stop)
             return None
@@ -130,7 +126,7 @@ class Worker:
             retry=retry_if_exception(lambda error: isinstance(error, EndpointError)),
             wait=self._wait_after,
             sleep=self._nap,
-            before_sleep=_let_go,
+            before_sleep=let_go,
             reraise=True,
         )
         self.under_way[row.item.id] = row.tries
@@ -299,7 +295,7 @@ class Worker:
             case PermanentError():
                 asking.permit.refused()
                 return True
-            case TransientError() if _waits_as_a_whole(error):
+            case TransientError() if waits_as_a_whole(error):
                 asking.permit.throttled(asking.item.id, error.message, error.retry_after_s)
                 return False
         return asking.permit.trouble(asking.item.id, error.message)
@@ -347,13 +343,12 @@ class Worker:
         return self._wait_s(error, tries) if isinstance(error, EndpointError) else 0.0
 
     def _wait_s(self, error: EndpointError, tries: Tries) -> float:
-        """Seconds until this row's next attempt; the endpoint's own waits are the limiter's."""
-        if isinstance(error, PermanentError) or _waits_as_a_whole(error):
-            return 0.0
-        if error.retry_after_s is not None and isinstance(error, TransientError):
-            return error.retry_after_s * (1 + 0.1 * self.clock.random())
-        backoff = min(self.job.retry.max_wait, FIRST_BACKOFF_S * 2.0 ** max(tries.sent - 1, 0))
-        return backoff * (0.5 + 0.5 * self.clock.random())
+        return backoff_s(
+            error,
+            sent=tries.sent,
+            max_wait_s=self.job.retry.max_wait,
+            luck=self.clock.random(),
+        )
 
     async def _nap(self, seconds: float) -> None:
         """Sleep, unless the run stops first."""
@@ -371,13 +366,6 @@ class Worker:
             await self.limiter.acquire()  # raises Stopped
 
 
-def _waits_as_a_whole(error: EndpointError) -> bool:
-    """Whether the endpoint, not this row, has to wait."""
-    if not isinstance(error, TransientError):
-        return False
-    return error.throttled or (error.retry_after_s or 0) > LONGEST_ROW_WAIT_S
-
-
 def _has(images: tuple[SentImage, ...], kind: type) -> bool:
     return any(isinstance(image, kind) for image in images)
 
@@ -387,17 +375,3 @@ def _told(error: EndpointError, body: wire.Body) -> str:
     if error.code != "request_too_large":
         return error.message
     return f"{error.message} ({body.length:,} bytes were sent)"
-
-
-def _let_go(state: RetryCallState) -> None:
-    """A row that waits must not hold its images, nor through the frames of its last error."""
-    tries: Tries = state.args[1]
-    tries.step = Step.NAP
-    error = state.outcome.exception() if state.outcome else None
-    if error is not None:
-        _without_frames(error)
-
-
-def _without_frames(error: E) -> E:
-    error.__context__ = error.__cause__ = None
-    return error.with_traceback(None)
