@@ -68,10 +68,19 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
+def header(width: int, height: int) -> bytes:
+    return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+
+
 def png(width: int, height: int, extra: bytes = b"", pixels: bytes = b"") -> bytes:
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
     pixels = pixels or zlib.compress(bytes((min(width, 32) + 1) * min(height, 32)))
-    return b"\x89PNG\r\n\x1a\n" + head + extra + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + header(width, height)
+        + extra
+        + chunk(b"IDAT", pixels)
+        + chunk(b"IEND", b"")
+    )
 
 
 def zeros(packer, megabytes: int) -> bytes:
@@ -85,6 +94,14 @@ def jpeg_of(width: int, height: int) -> bytes:
     at = data.index(b"\xff\xc0") + 5
     data[at : at + 4] = struct.pack(">HH", height, width)
     return bytes(data)
+
+
+def second_frame(side: int) -> bytes:
+    """A JPEG with a frame header more, which says another size."""
+    data, large = picture("teal", (64, 64)), jpeg_of(side, side)
+    at = data.index(b"\xff\xc0")
+    frame = large[at : at + 2 + int.from_bytes(large[at + 2 : at + 4])]
+    return data[:at] + data[at : at + len(frame)] + frame + data[at + len(frame) :]
 
 
 def gif(width: int, height: int, frames: int, screen: tuple[int, int] | None = None) -> bytes:
@@ -115,6 +132,8 @@ def images() -> dict[str, tuple[bytes, str | None]]:
         "a PNG of 50,000 x 50,000": (png(50_000, 50_000), "image_too_large"),
         "a PNG of 2**31 x 2**31": (png(2**31 - 1, 2**31 - 1), "image_too_large"),
         "a JPEG that says 65,535": (jpeg_of(65_535, 65_535), "image_too_large"),
+        "a PNG with a second header": (png(64, 64, header(50_000, 50_000)), "image_too_large"),
+        "a JPEG with a second frame": (second_frame(65_500), "image_too_large"),
         "a GIF of 65,535 x 65,535": (gif(65_535, 65_535, 1), "image_too_large"),
         "a GIF frame larger than its screen": (gif(65_535, 65_535, 1, (8, 8)), "image_too_large"),
         "a GIF of 20,000 frames": (gif(60_000, 60_000, 20_000), "image_too_large"),

@@ -60,7 +60,7 @@ def _first_failure(tree: Path, tests: tuple[str, ...]) -> str | None:
         text = said.read()
     if code == 0:
         return None
-    found = re.search(r"^(?:FAILED|ERROR) (\S+)", text, re.MULTILINE)
+    found = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", text, re.MULTILINE)
     if code != 1 or found is None:
         raise SystemExit(f"pytest could not run {tests}:\n{text}")
     return found[1]

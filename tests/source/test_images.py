@@ -491,6 +491,26 @@ def test_quality_goes_before_size():
     assert (made.width, made.height) == (400, 300)
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_profile_that_leaves_no_room_for_the_picture_goes_and_the_picture_stays(mode):
+    large = srgb() + bytes(60_000)
+    made = prepare(encoded(gradient(mode, (200, 100)), icc_profile=large), limits(max_bytes=20_000))
+
+    assert (made.width, made.height) == (200, 100)
+    assert "icc_profile" not in decoded(made.data).info
+
+
+def test_a_png_that_says_two_sizes_never_leaves_as_it_came():
+    small, large = (encoded(gradient(size=(side, side)), "PNG") for side in (32, 64))
+    header = slice(8, 8 + 25)
+    data = small[: header.stop] + large[header] + large[header.stop :]
+
+    made = prepare(data, limits(max_side=32))
+
+    assert made.data != data
+    assert decoded(made.data).size == (made.width, made.height) == (32, 32)
+
+
 def test_a_picture_that_can_never_fit_is_a_request_too_large():
     error = failure(encoded(), max_bytes=100)
 

@@ -39,12 +39,7 @@ def prepare(
     size) and ``request_too_large`` (does not fit ``max_bytes``, however small it is made).
     """
     file = image_files.read(data)
-    if file.width * file.height > limits.max_pixels:
-        raise ImageError(
-            "image_too_large",
-            f"the image is {file.width} x {file.height} pixels; at most {limits.max_pixels} pixels "
-            "are ever decoded",
-        )
+    images_pillow.check_pixels((file.width, file.height), limits.max_pixels)
     if file.cut:
         raise ImageError(
             "image_unreadable",
@@ -91,6 +86,7 @@ def _encoded_anew(
         file.format,
         orientation=image_files.orientation(file.exif),
         max_side=limits.max_side,
+        max_pixels=limits.max_pixels,
         room=room,
     ) as picture:
         kind = _target(file.format, limits, alpha=picture.has_alpha)

@@ -58,6 +58,16 @@ _SMALLEST_SIDE = 16
 """Below this longer side nothing can be seen: rather fail."""
 
 
+def check_pixels(size: tuple[int, int], max_pixels: int) -> None:
+    """Raise ImageError ``image_too_large`` for more pixels than may be decoded."""
+    width, height = size
+    if width * height > max_pixels:
+        raise ImageError(
+            "image_too_large",
+            f"the image is {width} x {height} pixels; at most {max_pixels} pixels are ever decoded",
+        )
+
+
 def no_bounds(_decoded_bytes: int) -> AbstractContextManager[None]:
     """A ``Room`` that never waits."""
     return nullcontext()
@@ -70,6 +80,7 @@ def picture(
     *,
     orientation: int,
     max_side: int | None,
+    max_pixels: int,
     room: Room,
 ) -> Iterator[Picture]:
     """The first frame of ``data``, upright, its longer side at most ``max_side`` pixels.
@@ -78,6 +89,7 @@ def picture(
     """
     try:
         with _READERS[kind](io.BytesIO(data)) as image:
+            check_pixels(image.size, max_pixels)  # a file can say two sizes, and this one counts
             size = _within(image.size, max_side)
             image.draft(None, size)  # a JPEG decoder can halve as it decodes, at half the cost
             with room(image.width * image.height * _BYTES_PER_PIXEL):
@@ -121,7 +133,7 @@ class Picture:
         self, kind: Format, *, quality: int, max_bytes: int | None, exif: bytes | None
     ) -> tuple[bytes, int, int]:
         """The file, its width and height. Quality, then size are lowered until it fits."""
-        image = self._image
+        image = self._image = _lean(self._image, max_bytes)
         while True:
             data = _saved(image, kind, quality, exif)
             if max_bytes is None or len(data) <= max_bytes:
@@ -183,6 +195,18 @@ def _to_srgb(image: Image.Image, icc: bytes) -> Image.Image:
     converted = converted or image.convert("RGB")
     converted.info.pop("icc_profile", None)
     return converted
+
+
+def _lean(image: Image.Image, max_bytes: int | None) -> Image.Image:
+    """``image`` without its colour profile, where that alone takes half of the bytes there are."""
+    icc = image.info.get("icc_profile") or b""
+    if max_bytes is None or len(icc) <= max_bytes / 2:
+        return image
+    if image.mode == "RGB":
+        return _to_srgb(image, icc)
+    bare = image.copy()
+    bare.info.pop("icc_profile")
+    return bare
 
 
 def _speaks_of(icc: bytes | None, mode: str) -> bool:

@@ -56,6 +56,7 @@ def read(data: bytes) -> ImageFile | None:
     exif, end_of_image, frames, pixels = None, None, 1, False
     sound = _is_usual_header(data)
     for kind, start, end in _chunks(data):
+        sound = sound and (kind != b"IHDR" or start == _FIRST_CHUNK_AT)  # the last one would hold
         if kind in _ANIMATION:
             sound = sound and _is_sound(data, start, end, kind)
             animation.append((start, end))
