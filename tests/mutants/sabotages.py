@@ -244,14 +244,14 @@ SABOTAGES = (
         "vbatch/records.py",
         "    if code not in RETRYABLE_CODES:\n        return False\n",
         "",
-        ("tests/engine", "tests/stories"),
+        ("tests/test_records.py",),
     ),
     Sabotage(
         "a row that cost too often is asked every night",
         "vbatch/records.py",
         "    return possibly_billed <= 2 * (max_ambiguous + 1) and server_errors < 5",
         "    return True",
-        ("tests/engine", "tests/stories"),
+        ("tests/test_records.py",),
     ),
     Sabotage(
         "a stop throws away answers on their way",
