@@ -46,6 +46,20 @@ def cut_short():
     return (Case(f"{case.name}.parquet", case.data) for case in cut_anywhere("plain", plain()))
 
 
+def flipped_footers():
+    """A small file with one bit of its footer turned over, two places in every byte.
+
+    Lengths that disagree there can end a process in which the metadata is merely looked at.
+    """
+    data = plain()
+    length = int.from_bytes(data[-8:-4], "little")
+    for at in range(len(data) - 8 - length, len(data) - 8):
+        for bit in (at % 7, 7):
+            spoiled = bytearray(data)
+            spoiled[at] ^= 1 << bit
+            yield Case(f"bit {bit} of byte {at}.parquet", bytes(spoiled))
+
+
 def damaged_anywhere():
     """Files with bits turned over and pieces moved, packed in each of the usual ways."""
     chance = random.Random("damage")

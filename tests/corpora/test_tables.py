@@ -27,6 +27,12 @@ def test_a_damaged_table_is_rows_or_refused(tmp_path, part, corpus):
 
 
 @pytest.mark.parametrize("part", range(4))
+def test_a_table_with_a_damaged_footer_is_rows_or_refused(tmp_path, part, corpus):
+    words = corpus.go_through(part_of(tables.flipped_footers(), part, 4), judge_in(tmp_path))
+    assert min(words["rows"], words["refused"]) > 10
+
+
+@pytest.mark.parametrize("part", range(4))
 def test_a_column_of_any_type_can_stand_for_anything(tmp_path, part, corpus):
     words = corpus.go_through(part_of(tables.typed(), part, 4), judge_in(tmp_path))
     assert words["rows"] > 50

@@ -59,6 +59,7 @@ class Table:
             self._metadata = file.metadata
             arrow = file.schema_arrow
             self._leaves = [file.schema.column(n).path for n in range(file.metadata.num_columns)]
+            self._most_rows = _most_rows(file)
         self._count: int = self._metadata.num_rows
         self._names = own_names(arrow, columns)
         self._fields = {field.name: field for field in arrow if field.name in self._names}
@@ -117,7 +118,7 @@ class Table:
         if not leaves:
             yield [None] * self._count
             return
-        for _, batch in self._batches(leaves, None, self._most_rows()):
+        for _, batch in self._batches(leaves, None, self._most_rows):
             columns, _ = self._columns(batch)
             look.see_images(columns)
             ids = columns.get(lay.id[0], ())
@@ -269,15 +270,7 @@ class Table:
         about: Any = self._metadata
         groups = [about.row_group(n) for n in range(about.num_row_groups)]
         row_bytes = max((g.total_byte_size // max(g.num_rows, 1) for g in groups), default=1)
-        return max(1, min(self._most_rows(), _BATCH_BYTES // max(row_bytes, 1)))
-
-    def _most_rows(self) -> int:
-        """Rows of a batch that is small even if each holds a dictionary's largest value."""
-        about: Any = self._metadata
-        groups = (about.row_group(n) for n in range(about.num_row_groups))
-        chunks = (group.column(n) for group in groups for n in range(group.num_columns))
-        repeated = max(map(_dictionary_bytes, chunks), default=0)
-        return max(1, min(_BATCH_ROWS, _REPEATED_BYTES // max(repeated, 1)))
+        return max(1, min(self._most_rows, _BATCH_BYTES // max(row_bytes, 1)))
 
     def _now(self) -> Snapshot:
         with refusing_unreadable(self._path):
@@ -294,9 +287,23 @@ class Table:
             yield file
 
 
+def _most_rows(file: pq.ParquetFile) -> int:
+    """Rows of a batch that is small even if each holds a dictionary's largest value."""
+    columns = [file.schema.column(n) for n in range(file.metadata.num_columns)]
+    texts = [n for n, column in enumerate(columns) if column.physical_type == "BYTE_ARRAY"]
+    repeated = 0
+    for number in range(file.num_row_groups if texts else 0):
+        # What is damaged raises while a row is read, and ends the process where metadata is asked.
+        paths = [columns[n].path for n in texts]
+        next(file.iter_batches(1, row_groups=[number], columns=paths, use_threads=False), None)
+        group: Any = file.metadata.row_group(number)
+        repeated = max(repeated, *(_dictionary_bytes(group.column(n)) for n in texts))
+    return max(1, min(_BATCH_ROWS, _REPEATED_BYTES // max(repeated, 1)))
+
+
 def _dictionary_bytes(chunk: Any) -> int:
     """About how large a column's dictionary is. One value of it may stand in every row."""
-    if not chunk.has_dictionary_page or chunk.physical_type != "BYTE_ARRAY":
+    if not chunk.has_dictionary_page:
         return 0
     packed = chunk.data_page_offset - chunk.dictionary_page_offset
     return int(packed * chunk.total_uncompressed_size // max(chunk.total_compressed_size, 1))
