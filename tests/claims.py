@@ -87,7 +87,7 @@ CLAIMS = (
         "kill at every system call",
         "the same from outside, by `strace --inject`",
         "tests/crash/test_every_syscall.py",
-        ("points", "system calls", 100),
+        ("points", "system calls", 60),
         wrong="that went on to other tables",
     ),
     _claim(

@@ -7,6 +7,8 @@ import contextlib
 import io
 import json
 import os
+import signal
+import tempfile
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +21,14 @@ from vbatch.clock import SystemClock
 from vbatch.server import ServerSettings, start
 
 ROOT = Path(__file__).resolve().parents[1]
+_NOBODY = 65534
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible():
+    """A script's background has SIGINT ignored, and whatever is started from it too."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +69,33 @@ class _Endpoint:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=10)
         self._loop.close()
+
+
+@pytest.fixture
+def commons():
+    """A folder where everybody may write, and ``locked`` in it, which nobody may enter."""
+    with tempfile.TemporaryDirectory() as name:
+        folder, locked = Path(name), Path(name, "locked")
+        folder.chmod(0o777)
+        locked.mkdir(0)
+        yield folder
+        locked.chmod(0o700)
+
+
+@contextlib.contextmanager
+def as_nobody():
+    """Root may read everything, so for as long as this lasts it is nobody.
+
+    Whatever is needed must be imported before: nobody may not even see where Python lies.
+    """
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(_NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 @pytest.fixture

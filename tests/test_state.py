@@ -101,6 +101,21 @@ def test_a_killed_invocation_ends_with_its_last_record_and_what_was_open_is_poss
     assert by_events == closed
 
 
+def test_it_can_be_said_what_is_open_while_another_thread_folds():
+    class Busy(dict):
+        """Grows while somebody walks it."""
+
+        def items(self):
+            for number, pair in enumerate(super().items()):
+                self[("i1", f"late-{number}")] = pair[1]
+                yield pair
+
+    working = folded(asked(), asked("b"))
+    working.open = Busy(working.open)
+
+    assert working.closed().by_key[KEY].possibly_billed == 2
+
+
 def test_a_record_from_before_the_first_moves_the_start():
     tally = folded(asked(at=T0), asked("b", at=T0 - 5)).by_key[KEY]
 

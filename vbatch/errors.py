@@ -181,10 +181,12 @@ class Details(TypedDict, total=False):
 class EndpointError(VbatchError):
     """One attempt ended without a usable answer.
 
-    ``code`` is what stands in failures or in the closing line; the rest is as in ``Details``.
+    ``code`` is what stands in failures or in the closing line; the rest is as in ``Details``. The
+    exit code is that of a verb which asks nothing else, like ``models``: nothing usable is there.
     """
 
     fault: Fault = Fault.ROW
+    exit_code: Exit = Exit.USAGE
 
     def __init__(self, code: str, message: str, **details: Unpack[Details]) -> None:
         super().__init__(message)
@@ -202,6 +204,7 @@ class TransientError(EndpointError):
     """Free or refused: the endpoint did no work, so sending again costs nothing twice."""
 
     fault = Fault.REFUSED
+    exit_code = Exit.TRY_LATER
 
     @property
     def throttled(self) -> bool:
@@ -219,6 +222,7 @@ class AmbiguousError(EndpointError):
     """The endpoint may have done the work and billed it."""
 
     fault = Fault.MAYBE
+    exit_code = Exit.TRY_LATER
 
 
 class PermanentError(EndpointError):

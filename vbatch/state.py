@@ -134,18 +134,22 @@ class Tallies:
 
     ``open`` are the requests left open, keyed by invocation and row id: a row has one request on
     its way at a time. ``pasts`` are rows that were tried and have no outcome since, by id.
+    ``setbacks`` are rows that failed last and still have an answer, by id: which answers stand is
+    known where the tables are made, so it is noted there and not by ``fold``.
     """
 
     by_key: dict[UsageKey, Tally] = field(default_factory=dict)
     open: dict[tuple[str, str], OpenAsk] = field(default_factory=dict)
     pasts: dict[str, OpenPast] = field(default_factory=dict)
+    setbacks: dict[str, PastFailure] = field(default_factory=dict)
 
     def copy(self) -> Tallies:
-        """An independent copy."""
+        """An independent copy; another thread may fold meanwhile."""
         return Tallies(
-            by_key={key: copy(tally) for key, tally in self.by_key.items()},
+            by_key={key: copy(tally) for key, tally in list(self.by_key.items())},
             open=dict(self.open),
             pasts=dict(self.pasts),
+            setbacks=dict(self.setbacks),
         )
 
     def tally(self, key: UsageKey, at: float) -> Tally:
@@ -191,7 +195,7 @@ class Tallies:
             past = Past(
                 attempts=1,
                 possibly_billed=int(fault == Fault.MAYBE),
-                usage=_usage(spent),
+                usage=usage_of(spent),
                 first_at=ask.at,
             )
             self._remember(row_id, ask.row_digest, past)
@@ -247,7 +251,7 @@ class Tallies:
     def closed(self) -> Tallies:
         """A copy in which every request left open counts as possibly billed: what people see."""
         tallies = self.copy()
-        for event in self.abandoned_asks():
+        for event in list(tallies.abandoned_asks()):
             tallies.fold(event)
         return tallies
 
@@ -259,7 +263,8 @@ class Tallies:
         self.pasts[row_id] = OpenPast(row_digest, past)
 
 
-def _usage(spent: Spent) -> Usage:
+def usage_of(spent: Spent) -> Usage:
+    """As a ``Usage``."""
     prompt, completion, total, cached, reasoning, cost = spent
     return Usage(
         prompt_tokens=prompt,
@@ -314,4 +319,16 @@ class PastFailure:
     server_errors: int
     usage: Usage
     first_at: float
+    last_at: float
     invocation: str
+
+    @property
+    def past(self) -> Past:
+        """What it adds to the next failure of the row."""
+        return Past(
+            attempts=self.attempts,
+            possibly_billed=self.possibly_billed,
+            server_errors=self.server_errors,
+            usage=self.usage,
+            first_at=self.first_at,
+        )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -39,6 +41,12 @@ def send_when(condition, *numbers, pause=0.2):
     thread = threading.Thread(target=send, daemon=True)
     thread.start()
     return thread
+
+
+def given_up(err):
+    """The ids named as given up, which happens once."""
+    (named,) = re.findall(r"^vbatch: given up, and possibly billed: (.*)$", err, re.MULTILINE)
+    return {row_id for row_id in named.split(", ") if re.fullmatch(r"r\d+", row_id)}
 
 
 @pytest.fixture
@@ -75,6 +83,7 @@ def test_a_second_signal_gives_up_at_once(hanging, capsys):
     assert code == 130
     assert '"possibly_billed": 4' in out
     assert "waiting for answers on their way" in err
+    assert len(given_up(err)) == 4
 
 
 def test_handlers_are_what_they_were_when_a_run_is_over(endpoint, workshop):
@@ -85,6 +94,51 @@ def test_handlers_are_what_they_were_when_a_run_is_over(endpoint, workshop):
     assert drive(api.session(workshop.job(server.base_url)), quiet=True, as_json=False) == 0
 
     assert [signal.getsignal(number) for number in NUMBERS] == before
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_only_a_closed_terminal_can_be_ignored_from_the_start(hanging, number):
+    _, session = hanging
+    clock = SystemClock()
+    ending = Ending(session, clock=clock, quiet=True, as_json=False, give_up=os._exit)
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with Signals(session, ending, clock=clock):
+            stays_ignored = signal.getsignal(number) == signal.SIG_IGN
+            assert stays_ignored == (number == signal.SIGHUP)
+            others = [signal.getsignal(other) for other in NUMBERS if other != number]
+            assert signal.SIG_IGN not in others
+        assert signal.getsignal(number) == signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
+        ending.rest()
+
+
+def test_a_list_of_what_may_be_billed_has_an_end(capsys):
+    ids = [f"row {n}" for n in range(23)]
+    given_up = SimpleNamespace(on_their_way=ids)
+    ending = Ending(given_up, clock=SystemClock(), quiet=True, as_json=False, give_up=os._exit)
+    ending.tell_given_up()
+    ending.tell_given_up()
+    ending.rest()
+
+    assert capsys.readouterr().err == (
+        "vbatch: given up, and possibly billed: " + ", ".join(ids[:20]) + " and 3 more\n"
+    )
+
+
+def test_last_words_are_said_also_where_the_counts_cannot_be_read(workshop, capsys):
+    """A run that hangs is asked from another thread, while it may be at work all the same."""
+    workshop.rows(3)
+    session = api.session(workshop.job("http://127.0.0.1:9"))
+    session.begun = True
+    ending = Ending(session, clock=SystemClock(), quiet=True, as_json=True, give_up=os._exit)
+    ending.say_so_far(Stop(exit_code=Exit.SIGINT, code="signal", message="by SIGINT"))
+    ending.rest()
+
+    out, err = capsys.readouterr()
+    assert err.startswith("vbatch: stopped (signal): by SIGINT · next: vbatch run")
+    assert '"exit_code": 130' in out
 
 
 def test_a_signal_before_anything_was_sent_ends_the_process_at_once(endpoint, workshop, capsys):
@@ -137,6 +191,7 @@ def test_a_run_that_hangs_at_its_end_is_given_up_with_its_counts(hanging, capsys
     assert (codes, code) == ([143], 143)
     err = capsys.readouterr().err
     assert err.count("stopped (signal)") == 1
+    assert len(given_up(err)) == 4
     assert "50 left, 4 possibly billed" in err
 
 

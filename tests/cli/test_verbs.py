@@ -16,26 +16,8 @@ import time
 import pytest
 
 import vbatch
-from vbatch.cli import main
+from tests.cli.conftest import last_line
 from vbatch.server import parse_faults
-
-
-@pytest.fixture
-def vb(capsys, monkeypatch):
-    """Type a command: ``code, out, err = vb("run", job)``."""
-
-    def typed(*words):
-        monkeypatch.setattr(sys, "argv", ["vbatch", *map(str, words)])
-        codes = []
-        main(leave=codes.append)
-        out, err = capsys.readouterr()
-        return codes[0], out, err
-
-    return typed
-
-
-def last_line(text: str) -> str:
-    return text.strip().splitlines()[-1]
 
 
 def test_help_names_every_verb_and_ends_with_an_example(vb):
@@ -276,9 +258,9 @@ def test_a_second_process_on_one_run_sends_nothing_and_names_the_holder(endpoint
     job = workshop.job(server.base_url, limits={"max_in_flight": 3})
     first = spawn("run", job)
     wait_for_requests(server, 1, first)
-    second = spawn("run", job)
-    _, err = second.communicate(timeout=30)
-    assert second.returncode == 7
+    second = spawn("run", job, "--json")
+    out, err = second.communicate(timeout=30)
+    assert second.returncode == json.loads(out)["exit_code"] == 7
     assert str(first.pid) in err
     first.communicate(timeout=60)
     assert first.returncode == 0

@@ -31,9 +31,15 @@ SUMS = ("requests", "answered", "failed", "possibly_billed", "total_tokens")
 
 
 class Disk(Unplugged):
-    """While it is ``full`` nothing new finds room; what was reserved can still be written over."""
+    """While it is ``full`` nothing new finds room; what was reserved can still be written over.
+
+    So little is reserved that what has to be written again may not fit.
+    """
 
     full = False
+    broke = False
+    """Whether a sync has failed in this invocation."""
+    reserve_bytes = 512
 
     def create(self, path):
         self._room(needed=self.full)
@@ -42,6 +48,10 @@ class Disk(Unplugged):
     def write(self, fd, data, at):
         self._room(needed=self.full and at + len(data) > os.fstat(fd).st_size)
         return super().write(fd, data, at)
+
+    def sync(self, fd):
+        self.broke = self.broke or self.bad
+        super().sync(fd)
 
     def _room(self, *, needed: bool) -> None:
         if needed:
@@ -60,6 +70,7 @@ class Desk:
         self.digests: Counter[str] = Counter()
         self.journal: Journal | None = None
         self.committed = 0
+        self.had_power_cut = False
 
     @property
     def is_open(self) -> bool:
@@ -74,6 +85,7 @@ class Desk:
     def open(self) -> None:
         """Take the run up again; on a full disk it may have to be left as it is."""
         self.invocation += 1
+        self.disk.broke = False
         with self._storage_may_fail():
             self._recover()
             self.journal = Journal(
@@ -107,9 +119,11 @@ class Desk:
         self.ends: list[int] = []
 
     def _accept_what_is_there(self) -> None:
-        """The run is at some place of the log, and not before what was synced."""
+        """The run is at the log's end; after a power cut not before what was synced."""
         found = self._books_on_disk()
-        places = range(self.ledger.synced, len(self.ledger.log) + 1)
+        first = self.ledger.synced if self.had_power_cut else len(self.ledger.log)
+        self.had_power_cut = False
+        places = range(first, len(self.ledger.log) + 1)
         place = max((n for n in places if self.ledger.books(n) == found), default=None)
         assert place is not None, (found, [self.ledger.books(n) for n in places])
         del self.ledger.log[place:]
@@ -158,6 +172,7 @@ class Desk:
 
     def cut_power(self, chance) -> None:
         self.close()
+        self.had_power_cut = True
         self.disk.cut_power(chance)
         self.boot += 1
 
@@ -229,8 +244,11 @@ class Desk:
     # The journal and the tables
 
     def sync(self) -> None:
-        with self._storage_may_fail():
+        try:
             self.journal.sync()
+        except StorageFull:
+            assert self.disk.broke
+        else:
             self.ledger.synced = len(self.ledger.log)
 
     def roll(self) -> None:
@@ -276,11 +294,17 @@ class Desk:
         return True
 
     def _fall_back(self, body) -> bool:
+        """Go on in the reserve; where that fails too, the invocation is over."""
+        end = self.journal._now.end
         try:
-            self.waiting.append(self.journal.fall_back())
-            self.ends.append(len(self.ledger.log))
+            closed = self.journal.fall_back()
+            self.waiting.append(closed)
+            everything = len(self.ledger.log)
+            self.ends.append(everything if closed.end == end else self.ledger.synced)
+            self.ledger.synced = everything
             self.journal.append(body)
         except StorageFull:
+            self.close()
             return False
         return True
 
@@ -290,7 +314,7 @@ class Desk:
         try:
             yield
         except StorageFull:
-            assert self.disk.full
+            assert self.disk.full or self.disk.broke
             self.close()
 
     def _books_on_disk(self) -> ledger.Standing:

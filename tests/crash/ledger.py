@@ -39,19 +39,14 @@ class Ledger:
     def spent(self, row: str, digest: str) -> tuple[int, int]:
         """Requests, and possibly billed ones, for a row as it is since it last had an answer."""
         requests = billed = 0
-        answered = None
         for kind, name, details in self.log:
             if name != row:
                 continue
-            if kind == "answer":
-                answered = details["digest"]
             if details["digest"] != digest or kind == "answer":
                 requests = billed = 0
                 continue
             requests += kind == "ask"
             billed += kind == "abandon" or details.get("ambiguous", False)
-            if kind == "fail" and answered == digest:
-                requests = billed = 0  # the answer stays, and the failure is forgotten
         return requests, billed
 
 

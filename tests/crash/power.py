@@ -15,14 +15,12 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from tests.crash.stepwise import Stepwise
+from tests.crash.stepwise import RESERVE_BYTES, Stepwise
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Iterator
     from pathlib import Path
-
-RESERVE_BYTES = 8192
 
 
 class File:
@@ -153,6 +151,8 @@ def _apply(names: dict[str, File | Folder], change: dict[str, File | Folder | No
 class Unplugged(Stepwise):
     """Everything under ``root``, which itself is there for good. Survives kills; see ``at``."""
 
+    reserve_bytes = RESERVE_BYTES
+
     def __init__(self, root: Path) -> None:
         super().__init__()
         self.at: int | None = None
@@ -227,10 +227,10 @@ class Unplugged(Stepwise):
 
     def reserve(self, path, size):
         fd = self.create(path)
-        self.write(fd, memoryview(bytes(RESERVE_BYTES)), 0)
+        self.write(fd, memoryview(bytes(self.reserve_bytes)), 0)
         self.sync(fd)
         self.close(fd)
-        return RESERVE_BYTES
+        return self.reserve_bytes
 
     def cut_power(self, chance: random.Random) -> None:
         """Make the folder what the disk has, as the next start of the machine finds it."""

@@ -7,6 +7,8 @@ import os
 
 from tests.sink.disks import Quick
 
+RESERVE_BYTES = 8192
+
 
 class Killed(BaseException):
     """The process dies here; nothing below may catch it."""
@@ -67,6 +69,12 @@ class Stepwise(Quick):
     def sync_folder(self, folder):
         self.step(lambda: None)
 
+    def reserve(self, path, size):
+        """As large as a real one: zeros follow what is written over it."""
+        size = super().reserve(path, size)
+        os.truncate(path, RESERVE_BYTES)
+        return size
+
 
 class Deadly(Stepwise):
     """Kills the process at step ``at``: before it, after it, or in the middle of a write."""
@@ -114,6 +122,42 @@ class Failing(Stepwise):
             self._at += 1
             return torn()
         raise OSError(self._error, os.strerror(self._error))
+
+
+class Dying(Stepwise):
+    """Does not sync a segment for the ``at``-th time, and nothing at all ``later`` steps after."""
+
+    def __init__(self, at: int | None = None, later: int = 0, error=errno.EIO) -> None:
+        super().__init__()
+        self.syncs = 0
+        self._at = at
+        self._later = later
+        self._error = error
+        self._dead_from = float("inf")
+        self._segments: set[int] = set()
+
+    @property
+    def failed(self) -> bool:
+        """Whether the sync has come."""
+        return self._at is not None and self.syncs >= self._at
+
+    def step(self, action, *, torn=None):
+        self.steps += 1
+        if self.steps >= self._dead_from:
+            raise OSError(self._error, os.strerror(self._error))
+        return action()
+
+    def rename(self, old, new):
+        super().rename(old, new)
+        if new.suffix == ".seg":
+            self._segments.add(new.stat().st_ino)
+
+    def sync(self, fd):
+        super().sync(fd)
+        self.syncs += os.fstat(fd).st_ino in self._segments
+        if self.syncs == self._at and self._dead_from > self.steps + self._later:
+            self._dead_from = self.steps + self._later
+            raise OSError(self._error, os.strerror(self._error))
 
 
 class Forgetful(Stepwise):

@@ -9,12 +9,13 @@ import pytest
 
 from tests.crash.evenings import Evening
 from tests.crash.nights import CHANGED, FIRST, NOTHING_WRONG, Told, check, look, read_tables
-from tests.crash.stepwise import Failing, Forgetful, Stepwise
+from tests.crash.stepwise import Dying, Failing, Forgetful, Stepwise
 from tests.evidence import share
 from tests.sink.disks import Quick
 
 WORKERS = 2
 STRIDE = share(1, 17)
+SYNC_STRIDE = share(1, 4)
 TROUBLES = {
     "one step finds no room": Failing,
     "no step finds room from then on": partial(Failing, more=float("inf")),
@@ -73,6 +74,22 @@ def test_whatever_the_disk_refuses_nothing_recorded_is_lost(
         points += disk.failed
         evidence.add("failed writes", points=disk.failed, lost=lost)
     assert points > 0.8 * steps / (WORKERS * STRIDE), "threads may take some steps fewer"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("later", range(1, 25))
+def test_a_segment_that_was_not_synced_is_not_lost_while_it_is_written_again(
+    tmp_path, undisturbed, evidence, later
+):
+    whole = Dying()
+    two_evenings(tmp_path / "whole", whole, Told())
+    points = 0
+    for at in range(1 + later % SYNC_STRIDE, whole.syncs, SYNC_STRIDE):
+        disk = Dying(at, later)
+        lost = lost_with(disk, tmp_path / str(at), undisturbed[0])
+        points += disk.failed
+        evidence.add("failed writes", points=disk.failed, lost=lost)
+    assert points > 0
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.crash.bench import Bench
@@ -91,7 +92,7 @@ def test_there_is_room_for_more_answers_than_the_reserve_holds(bench_on, small_d
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("inodes", range(6, 26, share(1, 8)))
+@pytest.mark.parametrize("inodes", range(6, 22, share(1, 8)))
 def test_a_disk_out_of_inodes_stops_the_run_at_once(bench_on, small_disks, inodes, evidence):
     disk = small_disks.mount(size=65_536, nr_inodes=inodes)
     bench = bench_on(disk)
@@ -119,7 +120,8 @@ def test_a_disk_that_fills_up_in_a_commit_leaves_no_torn_part(
 
     after = stopped_by_the_disk(bench, **pranks)
 
-    assert not any((bench.run / "results").glob("part-000001*"))
+    for part in (bench.run / "results").glob("part-000001*"):
+        assert pq.read_table(part).num_rows, "whole: what failed came after it"
     (disk / "ballast").unlink()
     lost = check_goes_on(bench)
     assert after == 0

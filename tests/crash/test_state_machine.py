@@ -32,7 +32,7 @@ from tests.evidence import SOAK, share
 ROWS = [f"r{n}" for n in range(6)]
 SEEDS = share(4, 2)
 EXAMPLES = share(50, 25)
-SOAK_S = 600.0
+SOAK_S = 300.0
 
 
 class Machine(RuleBasedStateMachine):
@@ -51,6 +51,7 @@ class Machine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "desk"):
+            self.desk.disk.bad = False
             self.desk.make_room()
             self.desk.close()
             self.desk.open()
@@ -124,6 +125,26 @@ class Machine(RuleBasedStateMachine):
     def power_cut(self, dice):
         self.desk.cut_power(random.Random(dice))
         self.desk.open()
+
+    @precondition(is_open)
+    @rule(full=st.booleans())
+    def a_sync_fails(self, full):
+        self.desk.disk.bad = True
+        self.desk.disk.full |= full
+        if self.desk.is_open:
+            self.desk.sync()
+
+    @precondition(is_open)
+    @rule()
+    def a_sync_says_that_the_disk_is_full_while_answers_come(self):
+        for row in ROWS:
+            self.desk.ask(row)
+        self.desk.sync()
+        for row in ROWS:
+            if row == ROWS[-2]:
+                self.a_sync_fails(full=True)
+            if self.desk.is_open:
+                self.desk.answer(row)
 
     @rule()
     def fill_the_disk(self):

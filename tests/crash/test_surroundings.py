@@ -8,6 +8,7 @@ import shlex
 import shutil
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -76,7 +77,7 @@ def test_a_run_whose_timeout_is_over_wastes_no_answer(bench, shell, words, code)
         "RUN --json >&-",
         "RUN 2>&-",
         "RUN <&- >&- 2>&-",
-        "RUN 2>/dev/full >/dev/full --json",
+        "RUN 2>/dev/full >/dev/full",
     ],
 )
 def test_a_reader_that_goes_away_changes_nothing(bench, shell, line):
@@ -85,6 +86,30 @@ def test_a_reader_that_goes_away_changes_nothing(bench, shell, line):
     assert process.wait() == 0, process.err
     assert "Traceback" not in process.err
     assert "BrokenPipe" not in process.err
+    check_answered_once(bench)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_document_that_a_full_disk_did_not_take_is_no_success(bench, shell):
+    process = shell("RUN --json >/dev/full")
+
+    assert process.wait() == 6
+    *_, closing, complaint = process.err.splitlines()
+    assert closing.startswith(f"vbatch: finished · {ROWS} answered")
+    assert complaint == "vbatch: standard output cannot be written: No space left on device"
+    check_answered_once(bench)
+
+
+@pytest.mark.slow
+def test_a_run_in_the_background_of_a_script_drains_when_told_to(bench, shell):
+    """A shell has what it starts there ignore SIGINT; who sends it all the same means it."""
+    process = shell("exec sh -c 'RUN & echo $! >pid; wait $!'")
+    bench.wait_for_requests(20, process)
+    os.kill(int((bench.folder / "pid").read_text()), signal.SIGINT)
+
+    assert process.wait() == 130, process.err
+    bench.go_on_to_the_end()
     check_answered_once(bench)
 
 

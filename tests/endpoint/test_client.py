@@ -18,8 +18,6 @@ from tests.endpoint.raw_server import (
     said,
     serving,
 )
-from vbatch.endpoint.client import Client
-from vbatch.endpoint.settings import ClientSettings
 from vbatch.errors import (
     AmbiguousError,
     EndpointError,
@@ -365,46 +363,3 @@ async def test_a_proxy_that_builds_no_tunnel_costs_nothing(status, kind, code):
         with pytest.raises(kind) as caught:
             await client.ask(body())
     assert caught.value.code == code
-
-
-class SleepyClock:
-    """A clock on which the machine sleeps for an hour at the first nap."""
-
-    def __init__(self):
-        self.now = 0.0
-        self.naps = asyncio.Event()
-
-    def time(self):
-        return self.now
-
-    def monotonic(self):
-        return 0.0
-
-    async def sleep(self, seconds):
-        await asyncio.sleep(0.005)
-        if self.naps.is_set():
-            self.now += 3600
-            self.naps.clear()
-
-    def random(self):
-        return 0.0
-
-
-async def test_idle_connections_are_dropped_after_the_machine_has_slept():
-    gone = asyncio.Event()
-
-    async def talk(reader, writer):
-        await read_request(reader)
-        writer.write(http(said("ok")))
-        await reader.read()
-        gone.set()
-
-    clock = SleepyClock()
-    async with (
-        serving(talk) as base_url,
-        Client(ClientSettings(base_url=base_url, sweep_s=0.01), clock=clock) as client,
-    ):
-        await client.ask(body())
-        assert not gone.is_set()
-        clock.naps.set()
-        await asyncio.wait_for(gone.wait(), 5)

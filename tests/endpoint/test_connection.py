@@ -1,8 +1,10 @@
 import asyncio
 import base64
+import select
 import socket
 import ssl
 from pathlib import Path
+from types import SimpleNamespace
 
 import aiohttp
 import pytest
@@ -159,6 +161,19 @@ async def test_a_connection_the_endpoint_has_closed_meanwhile_is_not_taken_for_a
     assert echo.connections == 3
 
 
+async def test_an_endpoint_may_be_asked_for_leave_before_a_large_body_goes():
+    async def talk(reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert b"Expect: 100-continue" in head
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        assert await reader.readexactly(4) == b"what"
+        writer.write(http(said("ok")))
+
+    async with asking(talk, headers={"Expect": "100-continue"}) as client:
+        assert await ask(client, "what") == "ok"
+        assert not client.strayed
+
+
 class SlowConnector(GuardedConnector):
     """Takes its time to hand a new connection out, so that a greeting is there by then."""
 
@@ -166,6 +181,90 @@ class SlowConnector(GuardedConnector):
         handler = await super()._create_connection(*asked)
         await asyncio.sleep(0.02)
         return handler
+
+
+class LateConnector(GuardedConnector):
+    """Something happens on a connection after it was found quiet, and before its request leaves.
+
+    ``meanwhile`` is told the connection, each time one is handed out.
+    """
+
+    async def connect(self, req, traces, timeout):  # noqa: ASYNC109 - aiohttp's own signature
+        connection = await super().connect(req, traces, timeout)
+        await self.meanwhile(connection.protocol)
+        return connection
+
+
+@pytest.fixture
+async def late():
+    """An endpoint that answers over one connection, and does ``late.then`` when told to."""
+    told = asyncio.Event()
+
+    async def then(writer):
+        await told.wait()
+        late.then(writer)
+
+    async def begin(writer, number):
+        if echo.connections == 1:
+            late.task = asyncio.create_task(then(writer))
+
+    async def ask(text, meanwhile):
+        connector.meanwhile = meanwhile
+        late.upload = Upload(body(text))
+        async with session.post(base_url, data=late.upload) as response:
+            late.upload.note_answer(text.decode())
+            return (await response.json())["choices"][0]["message"]["content"]
+
+    echo, connector = Echo(begin), LateConnector()
+    late = SimpleNamespace(connector=connector, ask=ask, tell=told.set)
+    async with (
+        serving(echo) as base_url,
+        aiohttp.ClientSession(connector=connector) as session,
+    ):
+        yield late
+
+
+async def nothing_happens(handler):
+    pass
+
+
+async def it_comes(handler, late):
+    """What the endpoint does lies unread in the connection."""
+    transport = handler.transport
+    transport.pause_reading()
+    late.tell()
+    wire = transport.get_extra_info("socket").fileno()
+    while not select.select([wire], [], [], 0)[0]:  # noqa: ASYNC110 - what the system holds
+        await asyncio.sleep(0)
+    transport.resume_reading()
+
+
+@pytest.mark.parametrize("read", [False, True], ids=["lies unread", "was read"])
+async def test_a_stray_that_comes_just_before_a_request_leaves_is_not_its_answer(read, late):
+    late.then = lambda writer: writer.write(STRAY)
+
+    async def a_stray_comes(handler):
+        await it_comes(handler, late)
+        for _ in range(5 * read):
+            await asyncio.sleep(0)
+
+    assert await late.ask(b"a", nothing_happens) == "a"
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await late.ask(b"b", a_stray_comes)
+    assert late.upload.handler is None, "certainly not sent"
+    assert await late.ask(b"c", nothing_happens) == "c"
+    assert (late.connector.strayed, late.connector.suspects) == (True, ("a",))
+
+
+async def test_a_connection_that_ends_just_before_a_request_leaves_took_no_request(late):
+    late.then = lambda writer: writer.close()
+
+    assert await late.ask(b"a", nothing_happens) == "a"
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await late.ask(b"b", lambda handler: it_comes(handler, late))
+    assert late.upload.handler is None
+    assert await late.ask(b"c", nothing_happens) == "c"
+    assert not late.connector.strayed
 
 
 @pytest.mark.parametrize("greeting", [b"220 mail.example ESMTP\r\n", b""])

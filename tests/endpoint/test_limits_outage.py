@@ -9,6 +9,7 @@ import pytest
 
 from tests.virtual import run_virtual
 from vbatch.endpoint.limits import Limiter
+from vbatch.errors import Exit
 
 
 async def ask_for_a_while(clock, gate: Limiter, endpoint, *, until: float, tasks: int) -> list:
@@ -84,6 +85,37 @@ def test_too_many_open_files_halve_what_is_in_flight_and_calm_minutes_bring_it_b
         return seen
 
     assert run_virtual(scenario) == [8, 8, 10, 12, 15, *[16] * 8]
+
+
+def test_out_of_files_for_good_stops_the_run_as_an_outage_does_and_says_what_to_do():
+    async def scenario(clock):
+        gate = Limiter(clock=clock, max_in_flight=4, max_outage_s=600)
+        while gate.stopped is None:
+            permit = await gate.acquire()
+            gate.out_of_files()
+            permit.close()
+            await clock.sleep(7)
+        return gate.stopped, clock.monotonic()
+
+    stop, at = run_virtual(scenario)
+    assert at == pytest.approx(600, abs=14)
+    assert (stop.exit_code, stop.code) == (Exit.TRY_LATER, "outage")
+    assert "ulimit -n" in stop.message
+    assert "limits.max_in_flight" in stop.message
+
+
+def test_out_of_files_now_and_then_among_answers_stops_nothing():
+    async def scenario(clock):
+        gate = Limiter(clock=clock, max_in_flight=4, max_outage_s=600)
+        for _ in range(100):
+            permit = await gate.acquire()
+            gate.out_of_files()
+            permit.close()
+            await clock.sleep(60)
+            (await gate.acquire()).answered()
+        return gate.stopped
+
+    assert run_virtual(scenario) is None
 
 
 def test_out_of_files_again_after_some_seconds_is_another_episode():

@@ -1,4 +1,4 @@
-"""Random schedules under known limits: never above them, and nearly all of them used."""
+"""Random schedules under limits given or told: never above them, and nearly all of them used."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 
 from tests.evidence import share
 from tests.virtual import run_virtual
+from vbatch.endpoint.limit_headers import LimitHeaders
 from vbatch.endpoint.limits import Limiter
 
 MINUTE = 60.0
@@ -22,7 +23,10 @@ SCHEDULES = share(10_000, 300)
 
 @dataclass(frozen=True)
 class Schedule:
-    """More requests than the limits allow, of random sizes and durations, for some minutes."""
+    """More requests than the limits allow, of random sizes and durations, for some minutes.
+
+    Where the limits are not ``given``, the headers of each answer tell them.
+    """
 
     requests: int | None
     tokens: int | None
@@ -30,9 +34,10 @@ class Schedule:
     latency_s: float
     tasks: int
     seconds: float
+    given: bool = True
 
     @classmethod
-    def drawn(cls, rng: random.Random) -> Schedule:
+    def drawn(cls, rng: random.Random, *, given: bool = True) -> Schedule:
         """Sizes are at most a fiftieth of a limit: a rest smaller than a request stays unused.
 
         Of two limits one clearly binds: where both do, now this one and now that, neither is full.
@@ -53,20 +58,22 @@ class Schedule:
             latency_s=latency_s,
             tasks=int(1.5 * busy) + rng.randint(4, 12),
             seconds=rng.uniform(2.5, 4) * MINUTE,
+            given=given,
         )
 
     def run(self, seed: int) -> list[tuple[float, int]]:
         """When each request went, and its tokens."""
         rng = random.Random(seed)
+        told = LimitHeaders(limit_requests=self.requests, limit_tokens=self.tokens)
 
         async def scenario(clock):
             gate = Limiter(
                 clock=clock,
                 max_in_flight=self.tasks,
                 max_outage_s=1800,
-                requests_per_minute=self.requests,
-                tokens_per_minute=self.tokens,
-                slow_start=False,
+                requests_per_minute=self.requests if self.given else None,
+                tokens_per_minute=self.tokens if self.given else None,
+                slow_start=not self.given,
             )
             sent = []
 
@@ -76,6 +83,8 @@ class Schedule:
                     async with await gate.acquire(size) as permit:
                         sent.append((clock.monotonic(), size))
                         await clock.sleep(2 * self.latency_s * rng.random())
+                        if not self.given:
+                            gate.learn(told)
                         permit.answered(size)
 
             workers = [asyncio.create_task(work()) for _ in range(self.tasks)]
@@ -128,3 +137,13 @@ def test_random_schedules_stay_within_their_limits_and_use_them(chunk, evidence)
     evidence.add(
         "limiter schedules", schedules=len(seeds), over_limit=len(over), under_97=len(under)
     )
+
+
+def test_random_schedules_stay_within_limits_that_only_headers_tell():
+    """The first four go before any answer: they count, and no minute holds more than the limit."""
+    over = []
+    for seed in range(SCHEDULES // CHUNKS):
+        schedule = Schedule.drawn(random.Random(seed), given=False)
+        if schedule.is_over(schedule.run(seed)):
+            over.append((seed, schedule))
+    assert not over

@@ -9,6 +9,7 @@ from vbatch.errors import (
     AmbiguousError,
     Exit,
     FatalError,
+    Fault,
     PermanentError,
     TransientError,
 )
@@ -256,12 +257,18 @@ def test_limits_that_reset_are_waited_for_only_when_they_refused():
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"),
-    [(500, PermanentError), (503, PermanentError), (429, TransientError), (502, AmbiguousError)],
+    ("status", "kind", "fault"),
+    [
+        (500, PermanentError, Fault.ROW),
+        (503, PermanentError, Fault.ROW),
+        (429, TransientError, Fault.REFUSED),
+        (502, PermanentError, Fault.MAYBE),
+        (504, PermanentError, Fault.MAYBE),
+    ],
 )
-def test_an_endpoint_may_ask_not_to_try_again(status, kind):
+def test_an_endpoint_may_ask_not_to_try_again_which_unbills_nothing(status, kind, fault):
     error = refusals.classify(reply(status, x_should_retry="false"))
-    assert type(error) is kind
+    assert (type(error), error.fault) == (kind, fault)
     assert error.code == refusals.classify(reply(status)).code
 
 

@@ -79,6 +79,10 @@ OUTPUT = [
         {"success": True, "data": {"output": "a cat"}},
         {"success": True, "data": PARTS},
         {"success": True, "data": {"text": "a cat"}},
+        {"success": True, "data": OUTPUT},
+        {"data": [chat({"content": "a cat"})]},
+        {"output": [chat({"content": PARTS})]},
+        {"data": [], "output": OUTPUT},
         {"success": True, "error": None, "output": OUTPUT},
         {"output": OUTPUT},
         {"output": "a cat"},
@@ -87,6 +91,8 @@ OUTPUT = [
         {"output": {"choices": [{"message": {"content": PARTS}}]}},
         {"output_text": "a cat", "error": {}},
         {"error": {"message": None, "code": 0}} | chat({"content": "a cat"}),
+        {"error": {"message": "success", "code": 0}} | chat({"content": "a cat"}),
+        {"error": {"message": "OK", "code": "200"}} | chat({"content": "a cat"}),
         [chat({"content": "a cat"})],
     ],
 )
@@ -241,7 +247,9 @@ def test_json_that_cannot_be_held_fails_its_row(body):
     [
         ({"error": {"code": 429, "message": "slow"}}, TransientError),
         ({"error": {"message": "no"}} | chat({"content": "a cat"}), AmbiguousError),
+        ({"error": {"message": "no", "code": 0}} | chat({"content": "a cat"}), AmbiguousError),
         ({"success": False, "message": "no", "data": None}, AmbiguousError),
+        ({"success": False, "error": {"code": 0}, "data": "a cat"}, AmbiguousError),
         ({"data": {"error": {"code": 401}}}, FatalError),
         ([{"error": {"code": 400, "message": "no"}}], PermanentError),
         (
@@ -252,6 +260,20 @@ def test_json_that_cannot_be_held_fails_its_row(body):
 )
 def test_an_error_inside_a_200_is_an_error(body, kind):
     assert type(refused(body)) is kind
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"code": 502}, "usage": USAGE},
+        {"data": {"error": {"code": 502}}, "usage": USAGE},
+        {"data": {"error": {"code": 502}, "usage": USAGE}},
+        {"choices": [{"error": {"code": 502}, "message": None}], "usage": USAGE},
+        {"success": False, "tokens_prompt": 9, "tokens_completion": 3},
+    ],
+)
+def test_the_tokens_of_an_error_are_told_wherever_they_stand(body):
+    assert refused(body).usage == COUNTED
 
 
 def test_text_before_an_error_in_a_choice_is_kept():

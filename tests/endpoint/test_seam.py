@@ -41,7 +41,9 @@ def test_the_walk_over_aiohttp_finds_its_exceptions():
     assert len(exceptions_of_aiohttp()) > 30
 
 
-@pytest.mark.parametrize("kind", [OSError, ssl.SSLError, TimeoutError, RuntimeError])
+@pytest.mark.parametrize(
+    "kind", [OSError, ssl.SSLError, TimeoutError, RuntimeError, UnicodeEncodeError]
+)
 def test_what_the_loop_itself_raises_is_caught_too(kind):
     assert issubclass(kind, seam.FOREIGN)
 
@@ -84,6 +86,13 @@ def test_what_happens_later_may_have_been_billed(error, code):
     assert ours.status is None
 
 
+def test_what_a_body_raised_as_it_should_leave_is_told_in_its_own_words():
+    wrapped = aiohttp.ClientConnectionError("Failed to send bytes")
+    wrapped.__cause__ = UnreachedError("connection", "it hung up")
+    ours = seam.translate(wrapped, host="host.example", connected=False)
+    assert (type(ours), ours.message) == (UnreachedError, "host.example: it hung up")
+
+
 def test_an_unreadable_encoding_is_a_bad_response():
     error = aiohttp.ClientPayloadError("cut")
     error.__cause__ = http_exceptions.ContentEncodingError("gzip")
@@ -112,6 +121,7 @@ def test_too_many_open_files_are_our_own_trouble(number):
         ),
         (aiohttp.InvalidURL("http://"), "wrong_url", Exit.USAGE),
         (aiohttp.NonHttpUrlClientError("ftp://x"), "wrong_url", Exit.USAGE),
+        (UnicodeError("label empty or too long"), "wrong_url", Exit.USAGE),
     ],
 )
 def test_some_faults_need_a_person(error, code, exit_code):

@@ -65,6 +65,18 @@ def test_a_proxy_that_speaks_something_else_is_refused(environment):
         ClientSettings(base_url=BASE, proxy="env").proxy_url()
 
 
+@pytest.mark.parametrize("proxy", ["HTTP://proxy:3128", "Https://me:word@proxy"])
+def test_upper_and_lower_case_of_a_proxys_scheme_are_the_same(proxy):
+    assert ClientSettings(base_url=BASE, proxy=proxy).proxy_url() == proxy
+
+
+@pytest.mark.parametrize("proxy", ["http://", "pro xy:1", "http://[::1", f"{'a' * 64}.example:1"])
+def test_a_proxy_of_the_environment_that_is_no_address_is_refused(environment, proxy):
+    environment("all_proxy", proxy)
+    with pytest.raises(JobError, match=r"endpoint\.proxy: not an address"):
+        ClientSettings(base_url=BASE, proxy="env").proxy_url()
+
+
 def test_a_job_tells_how_its_endpoint_is_reached():
     text = """
         manifest = "m.jsonl"
@@ -96,6 +108,29 @@ def test_credentials_are_what_only_opens_doors():
     )
     assert settings.credentials() == ("sk-1", "t0ken", "p%40ss", "p@ss")
     assert {*settings.all_secrets()} == {"sk-1", "t0ken", "French", "p%40ss", "p@ss", ""}
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("a", "none", "EMPTY", "ollama", "t0ken", "sk-1", "12345678", "localhost", "Password"),
+        *("not-needed", "sk-no-key-required", "NO_KEY_SET", "correct horse battery"),
+    ],
+)
+def test_a_key_that_may_be_a_word_of_an_answer_is_left_in_answers_and_in_nothing_else(key):
+    settings = ClientSettings(base_url=BASE, api_key=key)
+    assert settings.unlikely_credentials() == ()
+    assert key in settings.all_secrets()
+
+
+@pytest.mark.parametrize(
+    "key", ["sk-12345", "Quokka-Word-91", "aBcDeFgHiJ", "p@ssw!rd", "x/y+z===", "k" * 32]
+)
+def test_a_key_that_is_no_word_is_taken_out_of_answers(key):
+    settings = ClientSettings(
+        base_url=BASE, api_key="short", headers={"x-token": key}, secrets=(key,)
+    )
+    assert settings.unlikely_credentials() == (key,)
 
 
 def test_settings_do_not_show_their_secrets():

@@ -53,6 +53,7 @@ def test_a_proxy_passes_its_providers_wait_on():
     "said",
     [
         *("0", "-3", "nan", "inf", "-inf", "1e999", "soon", "", "0s", "5 parsecs", "s", "1e9"),
+        "9" * 400 + "s",
         *("Tue, 14 Nov 2023 22:13:20 GMT", "Thu, 01 Jan 1970 00:00:10 GMT"),
         "Xyz, 99 Foo 2023 00:00:00 GMT",
     ],

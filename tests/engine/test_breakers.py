@@ -143,7 +143,7 @@ def test_a_token_budget_counts_answers_failures_and_what_is_in_flight():
     assert watch.may_spend(30) is None
     stop = watch.may_spend(31)
     assert (stop.code, stop.exit_code) == ("budget", 4)
-    assert "70 spent" in stop.message
+    assert "(70 spent, 31 reserved for it and those on their way)" in stop.message
 
 
 def test_a_budget_that_is_just_used_up_stops_nothing_by_itself():

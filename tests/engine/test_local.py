@@ -114,6 +114,14 @@ async def test_leaving_early_still_records_what_is_on_its_way():
             break
     assert hands.now == 0
     assert 1 <= len(hands.recorded) < 1_000
+    assert (outcomes.stopped.code, outcomes.stopped.exit_code) == ("left", 5)
+
+
+async def test_a_stop_after_the_last_row_stops_nothing():
+    async with engine(Hands(), items(3)) as outcomes:
+        assert len([outcome async for outcome in outcomes]) == 3
+        outcomes.stop(STOP)
+    assert outcomes.stopped is None
 
 
 async def for_a_while(hands, row):
@@ -145,13 +153,15 @@ async def left_by_cancellation(outcomes, hands):
 
 async def test_a_cancelled_listener_still_records_what_is_on_its_way():
     hands = Hands(for_a_while)
-    listening = asyncio.create_task(left_by_cancellation(engine(hands, items(100)), hands))
+    pool = engine(hands, items(100))
+    listening = asyncio.create_task(left_by_cancellation(pool, hands))
     await hands.heard.wait()
     listening.cancel()
     with pytest.raises(asyncio.CancelledError):
         await listening
     assert {0, 1, 2, 3} <= {*hands.recorded}
     assert hands.now == 0
+    assert (pool.stopped.code, pool.stopped.exit_code) == ("left", 130)
 
 
 async def test_a_cancelled_listener_waits_no_longer_than_a_drain_may_take():

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from vbatch.engine.tries import Tries
-from vbatch.errors import AmbiguousError, PermanentError, TransientError, UnreachedError
+from vbatch.errors import (
+    AmbiguousError,
+    Fault,
+    PermanentError,
+    TransientError,
+    UnreachedError,
+)
 from vbatch.job import Retry
 from vbatch.records import Usage
 
@@ -65,6 +71,15 @@ def test_a_500_among_other_faults_does_not_condemn_the_row():
     for error in (broken, broken, busy):
         tries.note(error, counts=True)
     assert tries.may_go_on(busy, RETRY)
+
+
+def test_what_may_have_been_billed_counts_also_where_it_ends_the_row():
+    told_not_to_retry = PermanentError("timeout", "no", status=504)
+    told_not_to_retry.fault = Fault.MAYBE
+    tries = Tries(first_at=0)
+    tries.note(told_not_to_retry, counts=True)
+    assert tries.ambiguous == 1
+    assert not tries.may_go_on(told_not_to_retry, RETRY)
 
 
 def test_what_failed_attempts_were_said_to_cost_adds_up():

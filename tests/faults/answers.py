@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.faults.expected import Fault, kept, maybe, refused, row, stop, throttled
+from tests.faults.expected import Fault, failed, kept, maybe, refused, row, stop, throttled
 from tests.faults.network import PATIENT, WRONG_URL
 from tests.faults.wire import USAGE, chat, says
 
@@ -114,6 +114,18 @@ SHAPES = (
         {"choices": [{"text": SAW, "finish_reason": "stop"}], "usage": USAGE},
     ),
     shaped("list of one", "A list with the answer in it", [chat()]),
+    shaped("data of one", "`data` is a list with the answer in it", {"data": [chat()]}),
+    shaped(
+        "data of output items",
+        "`data` is a list of items",
+        {**_ENVELOPE, "data": _OUTPUT, "usage": _SPENT},
+        profile="indoxhub",
+    ),
+    shaped(
+        "an error that is none",
+        '`error` is `{"code": 0, "message": "success"}`',
+        chat() | {"error": {"code": 0, "message": "success"}},
+    ),
 )
 
 
@@ -164,9 +176,16 @@ INSIDE = (
     maybe(
         "an error in a choice",
         "`choices[0].error` without a number",
-        says({"choices": [{"error": {"message": "gone"}, "message": None}]}),
+        says({"choices": [{"error": {"message": "gone"}, "message": None}], "usage": USAGE}),
         "server_error",
         200,
+        for_good=failed(
+            "server_error",
+            attempts=3,
+            billed=3,
+            status=200,
+            columns={"prompt_tokens": 27, "completion_tokens": 9},
+        ),
     ),
     row(
         "400 inside",

@@ -13,7 +13,9 @@ Costs = Literal["free", "refused", "maybe", "row", "kept", "stop"]
 """``free``: certainly not executed. ``refused``: turned away before any work. ``maybe``: may have
 been worked on and billed. ``row``: this row fails. ``kept``: paid for, and kept. ``stop``."""
 
-Place = Literal["http", "dns", "port", "backlog", "greeting", "tunnel", "certificate", "key", "cut"]
+Place = Literal[
+    *("http", "dns", "port", "backlog", "greeting", "tunnel", "certificate", "key", "cut", "race")
+]
 """Where a fault is staged: in an answer, or before there can be one."""
 
 ROWS = 12

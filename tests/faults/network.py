@@ -55,7 +55,7 @@ UNREACHED = (
         "connect timeout",
         "The host never says yes to a connection",
         "backlog",
-        "no whole answer within the time",
+        "Connection timeout to host",
     ),
     unreached("no TLS", "An `https://` address that does not speak TLS", "greeting", "TLS fails"),
     unreached(
@@ -78,9 +78,17 @@ UNREACHED = (
 BROKEN = (
     maybe(
         "closed before any byte",
-        "Closed before a single byte of an answer, as when it is closed just as we send",
+        "Closed before a single byte of an answer",
         nothing("close"),
         "connection",
+    ),
+    Fault(
+        name="keep-alive race",
+        shows="A connection that was kept is closed just as the next request is sent over it",
+        costs="maybe",
+        place="race",
+        wire=replace(HEALTHY, then="race"),
+        once=answered(2, billed=1),
     ),
     maybe("reset before any byte", "The connection is reset", nothing("reset"), "connection"),
     maybe(

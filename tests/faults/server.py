@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import select
 import socket
 import struct
 import threading
@@ -206,6 +207,12 @@ class FaultServer:
         await _until(lambda: self._waiting >= _TOGETHER)
         self._cut_at = self._cut_at or self._loop.time() + 1.0
         await asyncio.sleep(self._cut_at - self._loop.time())
+
+    async def _then_race(self, reader, writer) -> None:
+        """Hang up once the next request is here, and before it is read."""
+        writer.transport.pause_reading()
+        wire = writer.get_extra_info("socket").fileno()
+        await _until(lambda: bool(select.select([wire], [], [], 0)[0]))
 
     async def _then_stray(self, reader, writer) -> None:
         writer.write(http(said("an answer to nobody")))

@@ -253,6 +253,30 @@ MAYBE = (
         )
     ),
     maybe(
+        "told to wait, maybe billed",
+        "504 with `retry-after: 0.3`",
+        refuses(504, retry_after="0.3"),
+        "timeout",
+        504,
+        least_s=0.3,
+    ),
+    Fault(
+        name="told to wait for long, maybe billed",
+        shows="504 with `retry-after: 3600`",
+        costs="maybe",
+        wire=refuses(504, retry_after="3600"),
+        once=stopped(5, "rate_limited", "the endpoint asked to wait 60 min", billed=1),
+    ),
+    maybe(
+        "told not to retry, maybe billed",
+        "502 with `x-should-retry: false`",
+        refuses(502, x_should_retry="false"),
+        "server_error",
+        502,
+        once=failed("server_error", billed=1, status=502),
+        for_good=None,
+    ),
+    maybe(
         "HTTP 502",
         "502, mostly as a web page",
         says("<html><h1>502 Bad Gateway</h1>$KEY</html>", 502),

@@ -57,6 +57,18 @@ def test_a_secret_that_lets_us_in_is_lost_in_answers_too(told, runs):
     assert runs.results()["r0"]["model"] == "[redacted]"
 
 
+def test_a_key_that_is_a_word_takes_nothing_out_of_answers(runs, monkeypatch):
+    monkeypatch.setenv("TEST_KEY", "EMPTY")
+    runs.job(ROWS, {})
+    runs.server.meet(says(chat("The street is EMPTY.")), {prompt(0)})
+    runs.server.meet(refuses(400, "No such street:"), {prompt(1)})
+    ended = runs.run()
+
+    assert runs.results()["r0"]["text"] == "The street is EMPTY."
+    assert runs.failures()["r1"]["message"] == "HTTP 400: No such street: ([redacted])"
+    assert "EMPTY" not in ended.out + ended.err
+
+
 def test_the_journal_of_a_run_under_way_holds_no_key(runs):
     runs.job(ROWS, {})
     runs.server.meet(refuses(400, "$KEY"), {prompt(n) for n in range(4)})

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import aiohttp
@@ -14,8 +16,10 @@ from tests.endpoint.test_connection import CERTIFICATE
 from tests.faults.canary import KEY
 from tests.faults.checks import Play, check, check_again
 from tests.faults.expected import ROWS
+from tests.faults.runs import prompt
 from tests.faults.server import FaultServer
 from tests.faults.table import TABLE
+from vbatch.endpoint.settings import settings_of
 
 ANOTHER_HOSTS = Path(__file__).with_name("other_host.pem")
 BY_NAME = {fault.name: fault for fault in TABLE}
@@ -89,19 +93,39 @@ def journal(runs) -> str:
     return ""
 
 
-def test_a_host_that_takes_no_connection_stops_the_run(bare):
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as held:
+@pytest.fixture
+def full():
+    """The address of a host that takes no connection."""
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=0) as server,
+        contextlib.ExitStack() as held,
+    ):
         for _ in range(4):
             filler = held.enter_context(socket.socket())
             filler.setblocking(False)
-            filler.connect_ex(full.getsockname())
-        job = {"retry": {"max_wait": "2ms", "timeout": "200ms"}}
-        bare.job(ROWS, job, f"http://127.0.0.1:{full.getsockname()[1]}/v1")
+            filler.connect_ex(server.getsockname())
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/v1"
 
-        ended = bare.run()
 
+@pytest.mark.parametrize("limit", ["connect_s", "sock_connect_s"])
+def test_a_host_that_takes_no_connection_stops_the_run(limit, bare, full, monkeypatch):
+    def impatient(job, **given):
+        return replace(settings_of(job, **given), **{limit: 0.1})
+
+    monkeypatch.setattr(import_module("vbatch.api.session"), "settings_of", impatient)
     bare.server = Silent
-    check(unreachable("connect timeout"), ended, bare)
+    bare.job(ROWS, {}, full)
+
+    check(unreachable("connect timeout"), bare.run(), bare)
+
+
+def test_a_host_that_takes_no_connection_for_a_whole_attempt_was_not_reached_either(bare, full):
+    bare.server = Silent
+    bare.job(ROWS, {"retry": {"max_wait": "2ms", "timeout": "200ms"}}, full)
+    play = unreachable("connect timeout")
+    late = replace(play.outcome, line="no whole answer within the time")
+
+    check(replace(play, outcome=late), bare.run(), bare)
 
 
 class Silent:
@@ -141,8 +165,8 @@ def test_a_proxy_that_builds_no_tunnel_stops_the_run(bare, talk):
 @pytest.fixture
 def secured(bare, monkeypatch):
     """A server whose certificate is trusted, until it shows another."""
-    trust = ssl.create_default_context(cafile=CERTIFICATE)
-    monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", trust)
+    bare.trust = ssl.create_default_context(cafile=CERTIFICATE)
+    monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", bare.trust)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(CERTIFICATE)
     bare.server = FaultServer(tls)
@@ -152,7 +176,14 @@ def secured(bare, monkeypatch):
 
 
 @pytest.mark.parametrize("row", POSITIONS)
-def test_a_certificate_that_is_not_trusted_stops_the_run_at_once(row, secured):
+@pytest.mark.parametrize(
+    ("trusted", "says"),
+    [(False, "self-signed certificate"), (True, "certificate is not valid for '127.0.0.1'")],
+    ids=["self-signed", "another host's"],
+)
+def test_a_certificate_that_is_not_trusted_stops_the_run_at_once(row, trusted, says, secured):
+    if trusted:
+        secured.trust.load_verify_locations(ANOTHER_HOSTS)
     secured.job(ROWS, {"endpoint": {"keep_alive": False}})
 
     def change(count):
@@ -166,6 +197,7 @@ def test_a_certificate_that_is_not_trusted_stops_the_run_at_once(row, secured):
     fault = BY_NAME["certificate refused"]
     play = Play(fault=fault, outcome=fault.once, row=row, unseen=1)
     check(play, ended, secured)
+    assert says in ended.said["line"]
     secured.tls.load_cert_chain(CERTIFICATE)
     secured.server.on_request = lambda count: None
     check_again(play, secured)
@@ -221,7 +253,22 @@ def test_the_same_time_each_is_told_as_the_gateways_own_limit(runs):
     assert fault.once.line in ended.said["line"]
 
 
+@pytest.mark.parametrize("row", [1, *POSITIONS[1:]])
+def test_a_request_that_crosses_the_end_of_its_connection_may_have_been_billed(row, runs):
+    fault = BY_NAME["keep-alive race"]
+    runs.job(ROWS, {})
+    runs.server.meet(fault.wire, {prompt(row - 1)})
+
+    ended = runs.run()
+
+    play = Play(fault=fault, outcome=fault.once, row=row, unseen=1)
+    check(play, ended, runs)
+    assert runs.server.connections == 2
+    check_again(play, runs)
+
+
 def test_every_fault_of_the_table_is_staged_somewhere():
     here = {"no such host", "connection refused", "connect timeout", "no TLS", *KEYS}
     here |= {"proxy builds no tunnel", "certificate refused", "the same time each"}
+    here |= {"keep-alive race"}
     assert {fault.name for fault in TABLE if fault.place != "http"} == here

@@ -20,9 +20,10 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Then = Literal["keep", "close", "reset", "hang", "drip", "flood", "stray", "cut_together"]
+Then = Literal["keep", "close", "reset", "hang", "drip", "flood", "stray", "cut_together", "race"]
 """After sending: the connection goes on, ends with FIN or with RST, falls silent, drips a byte now
-and then, is flooded, brings an answer that nobody asked for, or is cut together with two others."""
+and then, is flooded, brings an answer that nobody asked for, is cut together with two others, or
+ends with the next request unread."""
 
 USAGE = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
 

@@ -84,3 +84,18 @@ def test_values_from_outside_are_secrets_unless_they_are_short(problems):
     environment.fill(["${LONG}", "${SHORT}", "${LINES}", "${GONE:-default}"])
 
     assert environment.secrets == {"abcdef", 'a"b\ncdef', 'a\\"b\\ncdef'}
+
+
+def test_what_stands_in_a_place_that_commands_name_is_no_secret(problems):
+    variables = {
+        "DAY": "2026-11-20",
+        "PROJECT": "captions",
+        "OTHER": "abcdef",
+        "API_KEY": "in-path",
+    }
+    environment = Environment(variables, problems)
+    environment.fill([f"${{{name}}}" for name in variables])
+
+    secrets = environment.secrets_beside("/runs/2026-11-20/in-path", "captions.toml")
+
+    assert secrets == {"abcdef", "in-path"}, "a key stays one wherever it stands"

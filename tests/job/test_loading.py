@@ -1,5 +1,6 @@
 """A job from file, command line and environment, and how it is refused."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -170,6 +171,21 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
         load_job(Path("none.toml"), env={}, cwd=tmp_path)
 
 
+def test_what_is_no_file_to_read_is_named_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(JobError, match="cannot read this job file: it is no regular file"):
+        load_job(Path("pipe.toml"), env={}, cwd=tmp_path)
+    with pytest.raises(JobError, match="cannot read this job file: it is no regular file"):
+        load_job(Path("/dev/zero"), env={}, cwd=tmp_path)
+
+
+def test_a_file_without_end_is_not_read_to_its_end(tmp_path):
+    with (tmp_path / "job.toml").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(JobError, match="cannot read this job file: it is over 4 MiB"):
+        load_job(Path("job.toml"), env={}, cwd=tmp_path)
+
+
 def test_a_file_that_is_not_utf8_is_named_with_its_line(tmp_path):
     (tmp_path / "job.toml").write_bytes(b'manifest = "a"\nname = "\xe9"\n')
 
@@ -251,3 +267,11 @@ def test_the_path_of_requests_is_taken_off_a_base_url(load):
     job = load(MINIMAL, "endpoint.base_url=http://host/v1/chat/completions/")
 
     assert job.base_url == "http://host/v1"
+
+
+def test_a_run_that_lies_somewhere_is_not_looked_for_in_the_environment(load, tmp_path):
+    written = 'manifest = "rows.jsonl"\noutput = "${GONE}"\nendpoint.profile = "local"\n'
+
+    job = load(written, "output=${GONE}", output=tmp_path / "a${b}$$c")
+
+    assert job.output == f"{tmp_path}/a${{b}}$$c"

@@ -146,3 +146,12 @@ def test_there_are_differences_exactly_where_questions_differ(before, after):
     told = differences(before, after)
 
     assert (told == []) == (before == after)
+
+
+def test_two_jobs_read_the_same_where_manifest_and_roots_are_the_same(load):
+    text = 'manifest = "{}.jsonl"\nendpoint.profile = "local"\nimages.root = "{}"\n'
+    digest = load(text.format("a", "pics")).places_digest
+
+    assert load(text.format("a", "pics"), "output=elsewhere").places_digest == digest
+    assert load(text.format("b", "pics")).places_digest != digest
+    assert load(text.format("a", "more")).places_digest != digest

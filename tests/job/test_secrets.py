@@ -94,3 +94,28 @@ def test_headers_and_proxies_hold_secrets_by_their_nature(load):
 
 def test_a_key_of_three_letters_is_too_short_to_be_found_in_texts(load):
     assert load(VISION, env={"VISION_API_KEY": "abc"}).secrets == ()
+
+
+def test_a_value_in_the_name_of_the_run_is_no_secret_but_a_header_is(load):
+    written = MINIMAL + 'output = "runs/${DAY}"\nendpoint.headers = {X-Key = "${CODE}"}\n'
+
+    job = load(written, env={"DAY": "2026-11-20", "CODE": "2026-11"})
+
+    assert job.secrets == ("2026-11",)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "endpoint.headers=Authorization: Bearer canary-1",
+        "endpoint.headers=['canary-1']",
+        "endpoint.base_url=https://host/v1?key=canary-1",
+        "endpoint.base_url=https://host/v1#canary-1",
+    ],
+)
+def test_what_may_hold_a_key_is_refused_without_being_shown(problems, setting):
+    (problem,) = problems(MINIMAL, setting)
+
+    assert "canary" not in problem
+    assert "allowed: " in problem
+    assert ("'https://host/v1'" in problem) == ("base_url" in setting)

@@ -60,14 +60,14 @@ SABOTAGES = (
         "        asyncio.get_running_loop().create_task(\n"
         "            self.record(Completed(result=result, model=asking.body.model))\n"
         "        )",
-        ("tests/engine", "tests/crash"),
+        ("tests/engine/test_worker.py",),
     ),
     Sabotage(
         "a request leaves before its intent is in the journal",
         "vbatch/engine/worker.py",
         "        await self.record(self._asked(asking))\n",
         "",
-        ("tests/engine", "tests/stories/test_weather.py"),
+        ("tests/engine/test_worker.py",),
     ),
     Sabotage(
         "a part is renamed before its rows are counted",
@@ -157,7 +157,7 @@ SABOTAGES = (
     Sabotage(
         "what a kill left open is forgotten",
         "vbatch/state.py",
-        "        for event in self.abandoned_asks():\n            tallies.fold(event)",
+        "        for event in list(tallies.abandoned_asks()):\n            tallies.fold(event)",
         "        pass",
         ("tests/sink", "tests/crash"),
     ),
@@ -188,6 +188,13 @@ SABOTAGES = (
         "        if self.idle and data:\n            self._found_stray()",
         "        if False:\n            self._found_stray()",
         ("tests/endpoint/test_strays.py", "tests/endpoint/test_connection.py"),
+    ),
+    Sabotage(
+        "an answer that came before its request left is taken",
+        "vbatch/endpoint/connection.py",
+        "            if not await _is_quiet(self.given):\n",
+        "            if False:\n",
+        ("tests/endpoint/test_connection.py",),
     ),
     Sabotage(
         "a connection that strayed is used again",

@@ -87,8 +87,18 @@ def test_sizes_are_read_as_bytes(written, size):
         ("https://hóst", False),
         ("https://:80", False),
         ("https://host:port", False),
+        ("http://me:word@[::1]:80", True),
         ("//host", False),
         (None, False),
+        (f"http://{'a' * 63}.example", True),
+        (f"http://{'a' * 64}.example", False),
+        ("http://a..b", False),
+        ("http://.a", False),
+        ("http://xn--a", False),
+        ("http://xn--bcher-kva.example", True),
+        ("http://a[::1]", False),
+        ("http://[::1]a", False),
+        ("http://[::1]@[host", False),
     ],
 )
 def test_an_address_has_a_scheme_a_host_and_a_port_that_can_be(value, whether):

@@ -1,4 +1,4 @@
-"""A place for a lock, and a lock that a server keeps for a machine that is no more."""
+"""A run to open, a place for a lock, and a lock of a machine that is no more."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import fcntl
 import os
 
 import pytest
+
+from tests.sink.clocks import ByHand
+from tests.sink.disks import Quick
+from vbatch.sink.run_folder import RunFolder
 
 
 @pytest.fixture
@@ -28,3 +32,19 @@ def ghost():
     yield haunt
     for fd in held:
         os.close(fd)
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """Open the run, as often as a test likes; what is still open is closed at the end."""
+    folders = []
+
+    def open_folder(invocation="i1", **changes) -> RunFolder:
+        fields = {"clock": ByHand(), "storage": Quick()}
+        folder = RunFolder.open(tmp_path / "run", invocation=invocation, **{**fields, **changes})
+        folders.append(folder)
+        return folder
+
+    yield open_folder
+    for folder in folders:
+        folder.close()

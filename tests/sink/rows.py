@@ -20,7 +20,10 @@ from vbatch.records import (
     Usage,
 )
 from vbatch.sink.kept import Kept
+from vbatch.sink.views import Standing
+from vbatch.state import Counts
 
+DONE = Standing(name="captions", counts=Counts(rows=2, answered=1, failed=1), exit_code=3)
 T0 = 1_700_000_000.0
 CARRIED = pa.schema([("label", pa.string()), ("n", pa.int64())])
 GIVEN = pa.schema([("image", pa.string()), ("prompt", pa.string())])
@@ -120,6 +123,15 @@ def abandoned(row_id="a", *, invocation="i1", at=T0) -> Abandoned:
     return Abandoned(
         id=row_id, row_digest="d1", invocation=invocation, at=at, model="m", endpoint="http://e"
     )
+
+
+async def night(folder, *events, asks=None, standing=DONE) -> None:
+    """Record these and finish."""
+    folder.keep(asks or kept())
+    await folder.start()
+    for event in events:
+        await folder.record(event)
+    await folder.finish(standing)
 
 
 class Still:

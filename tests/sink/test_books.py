@@ -115,6 +115,19 @@ def test_a_commit_whose_segment_could_not_be_removed_counts_once_when_done_again
     assert [t.answered for t in books.commit.tallies.by_key.values()] == [1]
 
 
+def test_no_segment_is_committed_before_the_one_it_follows(desk):
+    desk.segment(rows.completed("a"))
+    closed = desk.journal().seal()
+    desk._journal = None
+    books = desk.books()
+
+    with pytest.raises(Corrupt, match="before segment 1"):
+        books.commit_segment(closed)
+
+    assert desk.layout.segments() == [1, 2]
+    assert desk.recover().commit.n == 2
+
+
 def test_a_failure_never_displaces_an_answer_to_the_same_question(happens):
     desk = happens(rows.completed(text="old"), rows.failed())
 

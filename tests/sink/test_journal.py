@@ -195,15 +195,90 @@ def test_after_a_failed_sync_no_second_one_is_trusted_and_all_is_written_again(l
     assert entries(layout, 2) == [[2], [3]]
 
 
-def test_a_segment_does_not_grow_once_its_successor_may_say_where_it_ends(layout):
+SPOILS = {
+    "no room for what is written again": lambda what, path: (
+        (what, path.name) == ("write", "reserve")
+    ),
+    "the reserve cannot be synced": lambda what, path: (what, path.name) == ("sync", "reserve"),
+    "the reserve gets no name": lambda what, path: what == "rename",
+}
+
+
+@pytest.mark.parametrize("spoilt", SPOILS)
+def test_a_reserve_that_does_not_take_all_of_it_leaves_the_segment_before_as_it_is(layout, spoilt):
+    failing = set()
+    disk = Failing(lambda what, path: any(fails(what, path) for fails in failing), errno.EIO)
+    writing = journal(layout, disk)
+    writing.append([body(1)])
+    writing.sync()
+    writing.append([body(2)])
+    failing |= {lambda what, path: (what, path) == ("sync", layout.segment(1)), SPOILS[spoilt]}
+
+    with pytest.raises(StorageFull):
+        writing.fall_back()
+    failing.clear()
+
+    for attempt in (writing.fall_back, writing.seal, lambda: writing.append([body(3)])):
+        with pytest.raises(StorageFull):
+            attempt()
+    writing.abandon()
+    assert layout.segments() == [1]
+    assert entries(layout, 1) == [[1], [2]]
+
+
+def test_what_is_written_again_is_there_before_the_segment_that_has_it(layout):
+    class Watching(Failing):
+        def rename(self, old, new):
+            seen.append([e for some, _ in segments.read_entries(old) for e in some])
+            super().rename(old, new)
+
+    seen: list = []
+    broken = set()
+    disk = Watching(lambda what, path: (what, path.name) in broken, errno.EIO)
+    writing = journal(layout, disk)
+    writing.append([body(1)])
+    broken.add(("sync", "000001.seg"))
+
+    writing.fall_back()
+
+    assert seen == [[], [[1]]]
+
+
+@pytest.mark.parametrize("what", ["create", "write", "sync", "rename"])
+def test_a_segment_goes_on_where_the_next_one_never_got_its_name(layout, what):
     broken = False
-    disk = Failing(lambda what, path: broken and what == "rename")
+    disk = Failing(lambda w, path: broken and (w, path.name[:6]) == (what, "000002"))
     writing = journal(layout, disk)
     writing.append([body(1)])
     broken = True
     with pytest.raises(StorageFull):
         writing.roll()
     broken = False
+
+    writing.append([body(2)])
+    closed = writing.roll()
+    writing.append([body(3)])
+    assert (entries(layout, 1, closed.end), entries(layout, 2)) == ([[1], [2]], [[3]])
+
+
+class Doubtful(Quick):
+    """Gives names, and cannot say whether the disk has them once it is not ``calm``."""
+
+    calm = True
+
+    def sync_folder(self, folder):
+        if not self.calm:
+            raise OSError(errno.EIO, "bad sector")
+
+
+def test_a_segment_does_not_grow_once_its_successor_says_where_it_ends(layout):
+    disk = Doubtful()
+    writing = journal(layout, disk)
+    writing.append([body(1)])
+    disk.calm = False
+    with pytest.raises(StorageFull):
+        writing.roll()
+    disk.calm = True
 
     with pytest.raises(StorageFull):
         writing.append([body(2)])
@@ -253,21 +328,15 @@ def test_a_disk_that_copies_on_write_gets_the_reserves_room_back(layout):
 
 
 def test_a_reserve_that_has_become_the_next_segment_is_never_cut(layout):
-    class Doubtful(Quick):
-        """Cannot say whether a name is on the disk, and takes no writes after that."""
-
-        calm = True
-
-        def sync_folder(self, folder):
-            if not self.calm:
-                raise OSError(errno.EIO, "bad sector")
+    class Dead(Doubtful):
+        """Takes no writes after that either."""
 
         def write(self, fd, data, at):
             if not self.calm and at == 0 and layout.segment(2).exists():
                 raise OSError(errno.ENOSPC, "full")
             return super().write(fd, data, at)
 
-    disk = Doubtful()
+    disk = Dead()
     writing = journal(layout, disk)
     writing.append([body(1)])
     disk.calm = False

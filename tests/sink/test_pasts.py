@@ -112,6 +112,54 @@ async def test_a_row_that_changed_begins_anew(night):
     assert await night() == NOTHING
 
 
+@pytest.fixture
+def setback(night, tmp_path):
+    """How the answered row ``a`` failed last, as the next invocation finds it."""
+
+    def find():
+        folder = RunFolder.open(
+            tmp_path / "run", clock=rows.Still(), invocation="x", storage=Quick()
+        )
+        found = folder.history().setback("a")
+        folder.close()
+        return found
+
+    return find
+
+
+@pytest.mark.parametrize("in_one_segment", [False, True])
+async def test_a_failure_that_leaves_an_answer_standing_is_known_with_what_it_took(
+    night, setback, in_one_segment
+):
+    answer = [rows.asked(), rows.completed()]
+    failing = [rows.asked(invocation="i2"), rows.failed(invocation="i2", code="empty_answer")]
+    if not in_one_segment:
+        await night(*answer)
+        assert setback() is None
+        answer = []
+    await night(*answer, *failing)
+
+    found = setback()
+    assert (found.invocation, found.code, found.row_digest) == ("i2", "empty_answer", "d1")
+    assert (found.job_digest, found.retryable, found.last_at) == ("j" * 32, True, rows.T0 + 2)
+    assert await night() == found.past
+    assert (found.past.attempts, found.past.possibly_billed) == (2, 1)
+    assert found.past.usage == rows.failed().failure.usage
+    assert await night(digest="d2") == NOTHING
+
+
+@pytest.mark.parametrize("next_outcome", [rows.completed(), rows.failed(digest="d2")])
+async def test_it_is_forgotten_with_the_next_answer_and_with_the_answer_that_stood(
+    night, setback, next_outcome
+):
+    await night(rows.completed(), rows.failed())
+    assert setback() is not None
+
+    await night(rows.asked(), next_outcome)
+
+    assert setback() is None
+
+
 async def test_the_commit_record_forgets_rows_that_have_an_outcome(night, tmp_path):
     await night(rows.asked(), maybe(), rows.asked("b"), rows.completed("b"))
     layout = Layout(root=tmp_path / "run")
@@ -127,7 +175,7 @@ async def test_a_commit_record_from_before_pasts_and_checksums_is_read(night, tm
     layout = Layout(root=tmp_path / "run")
     path = layout.commit(newest_commit(layout).n)
     stored = orjson.loads(path.read_bytes())
-    del stored["pasts"], stored["crc32"]
+    del stored["pasts"], stored["setbacks"], stored["crc32"]
     path.write_bytes(orjson.dumps(stored))
 
     assert (await night()).attempts == 2

@@ -218,8 +218,22 @@ async def test_a_segment_that_cannot_be_followed_stops_requests_and_loses_nothin
             await b.record(rows.asked("b"))
         full.clear()
         await b.record(rows.completed("c"))
-        (first, second) = b.closed
-        assert (b.ids(1, first.end), b.ids(2, second.end)) == ([("C", "a")], [("C", "c")])
+        (closed,) = b.closed
+        assert b.ids(1, closed.end) == [("C", "a"), ("C", "c")]
+
+
+async def test_no_free_file_descriptor_for_the_next_segment_only_makes_this_one_longer(bench):
+    short = set()
+    disk = Failing(lambda what, path: (what, path.name) in short, errno.EMFILE)
+    async with bench(disk, Rolling(outcomes=1)) as b:
+        short |= {("create", "000002.seg.tmp"), ("open", "reserve")}
+        await b.record(rows.completed("a"))
+        await b.record(rows.asked("b"))
+        assert (b.recorder.trouble, b.closed) == (None, [])
+        short.clear()
+        await b.record(rows.completed("b"))
+        (closed,) = b.closed
+        assert b.ids(1, closed.end) == [("C", "a"), ("A", "b"), ("C", "b")]
 
 
 async def test_a_run_that_was_taken_meanwhile_is_not_written_to(bench):

@@ -13,41 +13,14 @@ import pytest
 
 from tests.sink import rows
 from tests.sink.clocks import ByHand, until
-from tests.sink.disks import Failing, Quick
+from tests.sink.disks import Failing
 from vbatch.errors import Exit, Locked, Mismatch, StorageFull
 from vbatch.records import BadRow, Stop
 from vbatch.sink.journal import Rolling
 from vbatch.sink.reader import open_run
 from vbatch.sink.run_folder import RunFolder
 from vbatch.sink.views import Standing
-from vbatch.state import Counts, Tallies
-
-DONE = Standing(name="captions", counts=Counts(rows=2, answered=1, failed=1), exit_code=3)
-
-
-@pytest.fixture
-def opened(tmp_path):
-    """Open the run, as often as a test likes; what is still open is closed at the end."""
-    folders = []
-
-    def open_folder(invocation="i1", **changes) -> RunFolder:
-        fields = {"clock": ByHand(), "storage": Quick()}
-        folder = RunFolder.open(tmp_path / "run", invocation=invocation, **{**fields, **changes})
-        folders.append(folder)
-        return folder
-
-    yield open_folder
-    for folder in folders:
-        folder.close()
-
-
-async def night(folder, *events, kept=None, standing=DONE) -> None:
-    """Record these and finish."""
-    folder.keep(kept or rows.kept())
-    await folder.start()
-    for event in events:
-        await folder.record(event)
-    await folder.finish(standing)
+from vbatch.state import Tallies
 
 
 def row(row_id="a", digest="d1", former=()) -> BadRow:
@@ -55,7 +28,7 @@ def row(row_id="a", digest="d1", former=()) -> BadRow:
 
 
 async def test_a_run_is_a_folder_of_tables_and_views(opened, tmp_path):
-    await night(opened(), rows.asked(), rows.completed(), rows.failed("b"))
+    await rows.night(opened(), rows.asked(), rows.completed(), rows.failed("b"))
 
     found = sorted(
         str(path.relative_to(tmp_path / "run"))
@@ -74,7 +47,7 @@ async def test_a_run_is_a_folder_of_tables_and_views(opened, tmp_path):
 
 
 async def test_the_next_night_knows_what_was_kept_answered_and_failed(opened):
-    await night(opened(), rows.asked(), rows.completed(), rows.failed("b", server_errors=2))
+    await rows.night(opened(), rows.asked(), rows.completed(), rows.failed("b", server_errors=2))
 
     folder = opened("i2")
     history = folder.history()
@@ -111,7 +84,7 @@ async def test_the_next_night_knows_what_was_kept_answered_and_failed(opened):
 async def test_an_answer_is_kept_where_the_same_row_fails_later(
     opened, row_id, digest, former, keeps
 ):
-    await night(opened(), rows.completed(), rows.failed("b"))
+    await rows.night(opened(), rows.completed(), rows.failed("b"))
     failure = rows.failed(row_id, digest=digest, former_digests=former).failure
 
     assert opened("i2").history().keeps_answer(failure) is keeps
@@ -131,7 +104,7 @@ async def test_history_shows_only_what_stands_now(opened):
     assert [r["text"] for r in history.answers(["text"])] == ["yes", "new"]
     assert (history.failed, history.answered) == (0, 2)
     assert (before.answered, list(before.answers(["text"]))) == (0, [])
-    await folder.finish(DONE)
+    await folder.finish(rows.DONE)
 
 
 async def test_segments_become_parts_while_the_run_goes_on(opened, tmp_path):
@@ -144,7 +117,7 @@ async def test_segments_become_parts_while_the_run_goes_on(opened, tmp_path):
 
     assert open_run(tmp_path / "run").results().num_rows == 9
     assert sum(t.answered for t in folder.tallies.by_key.values()) == 9
-    await folder.finish(DONE)
+    await folder.finish(rows.DONE)
     assert open_run(tmp_path / "run").results().num_rows == 10
 
 
@@ -160,7 +133,7 @@ async def test_a_second_process_is_refused(opened):
 
 
 async def test_fresh_renames_the_old_run_and_never_twice_to_one_name(opened, tmp_path):
-    await night(opened(), rows.completed())
+    await rows.night(opened(), rows.completed())
     for _ in range(2):
         folder = opened("i2", fresh=True)
         assert not folder.has_answers
@@ -189,7 +162,7 @@ def test_a_folder_that_holds_something_else_is_not_touched(opened, tmp_path, nam
 
 
 async def test_a_run_of_a_newer_vbatch_is_refused_before_anything_is_touched(opened, tmp_path):
-    await night(opened(), rows.completed())
+    await rows.night(opened(), rows.completed())
     path = tmp_path / "run" / "run.json"
     path.write_bytes(orjson.dumps({**orjson.loads(path.read_bytes()), "format_version": 2}))
 
@@ -199,7 +172,7 @@ async def test_a_run_of_a_newer_vbatch_is_refused_before_anything_is_touched(ope
 
 
 async def test_a_run_json_that_cannot_be_read_stops_nobody(opened, tmp_path):
-    await night(opened(), rows.completed())
+    await rows.night(opened(), rows.completed())
     (tmp_path / "run" / "run.json").write_text("{")
 
     assert opened("i2").has_answers
@@ -221,7 +194,7 @@ async def test_the_columns_of_a_run_with_rows_are_settled(opened):
     folder = opened()
     folder.keep(rows.kept())
     folder.keep(rows.kept(carried=rows.GIVEN))
-    await night(folder, rows.completed())
+    await rows.night(folder, rows.completed())
 
     folder = opened("i2")
     folder.keep(rows.kept(job_digest="k" * 32))
@@ -272,12 +245,29 @@ async def test_run_json_tells_how_the_run_stands(opened, tmp_path):
     assert not stopped["totals"]["at_least"]
 
 
+async def test_at_work_after_a_kill_what_the_kill_left_open_is_possibly_billed(opened, tmp_path):
+    folder = opened()
+    folder.keep(rows.kept())
+    await folder.start()
+    await folder.record(rows.asked("a"))
+    await folder.record(rows.asked("b"))
+    folder.close()
+
+    folder = opened("i2")
+    await folder.start()
+    live = Tallies()
+    live.fold(rows.asked("a", invocation="i2"))
+    for now in (live, None):
+        await folder.snapshot(rows.DONE, now)
+        assert open_run(tmp_path / "run").status()["totals"]["possibly_billed"] == 2
+
+
 async def test_a_snapshot_after_the_end_has_begun_is_not_the_last_word(opened, tmp_path):
     folder = opened()
     folder.keep(rows.kept())
     await folder.start()
     await folder.record(rows.completed())
-    finishing = asyncio.create_task(folder.finish(DONE))
+    finishing = asyncio.create_task(folder.finish(rows.DONE))
     while not finishing.done():
         await folder.snapshot(Standing(name="late"))
         await asyncio.sleep(0)
@@ -312,12 +302,12 @@ async def test_a_killed_invocation_gets_its_row_from_the_next_one(opened, tmp_pa
     await folder.start()
     for event in (rows.asked(), rows.asked("b"), rows.completed()):
         await folder.record(event)
-    await folder.snapshot(DONE)
+    await folder.snapshot(rows.DONE)
     folder.close()
     assert open_run(tmp_path / "run").status()["state"] == "killed"
 
     again = {"row_id": "b", "invocation": "i2"}
-    await night(opened("i2"), rows.asked(**again), rows.completed(**again))
+    await rows.night(opened("i2"), rows.asked(**again), rows.completed(**again))
 
     killed, later = open_run(tmp_path / "run").usage().to_pylist()[:2]
     assert (killed["invocation"], killed["answered"], killed["possibly_billed"]) == ("i1", 1, 1)
@@ -339,7 +329,7 @@ async def test_a_disk_that_fills_up_ends_in_order_and_the_next_night_loses_nothi
         await folder.record(rows.asked("b"))
     await _emptied(full, folder)
     with pytest.raises(StorageFull):
-        await folder.finish(DONE)
+        await folder.finish(rows.DONE)
 
     folder = opened("i2")
     assert folder.history().answered == 1
@@ -360,13 +350,13 @@ async def test_a_view_that_cannot_be_written_is_trouble_too(opened):
     await folder.start()
     full.add(("create", "run.json.tmp"))
 
-    await folder.snapshot(DONE)
+    await folder.snapshot(rows.DONE)
 
     assert isinstance(folder.trouble, StorageFull)
     with pytest.raises(StorageFull):
         await folder.record(rows.asked())
     full.clear()
-    await folder.finish(DONE)
+    await folder.finish(rows.DONE)
 
 
 async def test_a_commit_that_fails_stops_requests_and_is_done_at_the_end(opened, tmp_path):
@@ -380,7 +370,7 @@ async def test_a_commit_that_fails_stops_requests_and_is_done_at_the_end(opened,
     await until(lambda: folder.trouble)
     await folder.record(rows.completed("b"))
     full.clear()
-    await folder.finish(DONE)
+    await folder.finish(rows.DONE)
 
     assert sorted(open_run(tmp_path / "run").results()["id"].to_pylist()) == ["a", "b"]
 
@@ -393,7 +383,7 @@ async def test_a_run_taken_by_another_is_left_alone(opened, tmp_path):
     folder._recorder.refuse(Locked("taken"))
 
     with pytest.raises(Locked, match="taken"):
-        await folder.finish(DONE)
+        await folder.finish(rows.DONE)
     assert not (tmp_path / "run" / "run.json").exists()
 
 
@@ -405,7 +395,7 @@ async def test_finishing_what_never_started_says_so_in_run_json(opened, tmp_path
 
 async def test_parts_of_a_table_have_one_schema_even_where_all_is_null(opened, tmp_path):
     folder = opened(rolling=Rolling(outcomes=1))
-    await night(
+    await rows.night(
         folder,
         rows.completed("a", text=None, passthrough={}),
         rows.completed("b", images=(), image_sha256=()),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
 
 import pytest
 
 from tests.sink.disks import Failing
+from tests.sink.locks import fail
 from vbatch.errors import Corrupt, StorageFull
 from vbatch.sink import storage
 from vbatch.sink.storage import Storage, make_folder, probe, put, reading, storage_errors
@@ -104,6 +106,29 @@ def test_folders_are_made_with_their_parents_and_hidden_ones_for_the_owner_only(
 
     assert (tmp_path / "a" / ".vbatch" / "b").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "a").stat().st_mode & 0o700 == 0o700
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
+def test_a_disk_that_knows_no_sync_of_a_folder_is_used_without_it(tmp_path, monkeypatch, number):
+    monkeypatch.setattr(os, "fsync", fail(number))
+
+    Storage().sync_folder(tmp_path)
+
+
+def test_a_folder_that_a_dying_disk_does_not_sync_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", fail(errno.EIO))
+
+    with pytest.raises(OSError, match="Input/output"):
+        Storage().sync_folder(tmp_path)
+
+
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.EINVAL])
+def test_a_disk_that_gives_no_room_beforehand_gets_zeros(tmp_path, monkeypatch, number):
+    monkeypatch.setattr(os, "posix_fallocate", fail(number), raising=False)
+
+    Storage().reserve(tmp_path / "reserve", 1 << 20)
+
+    assert (tmp_path / "reserve").read_bytes() == bytes(1 << 20)
 
 
 def test_a_folder_that_cannot_be_written_is_found_by_the_probe(tmp_path):

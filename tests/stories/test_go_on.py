@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import threading
@@ -11,7 +12,9 @@ import pyarrow.compute as pc
 import pytest
 
 import vbatch
+from vbatch import api
 from vbatch.errors import Mismatch
+from vbatch.server import parse_faults
 
 
 def tables(workshop):
@@ -217,6 +220,43 @@ def test_a_replaced_picture_is_noticed_when_asked_for_and_a_touched_one_costs_no
     texts = {row["id"]: row["text"] for row in tables(workshop).results().to_pylist()}
     assert "30x10" in texts["2.png"]
     assert server.answered_prompts().count("row 2.png") == 2
+
+
+def test_a_replaced_picture_that_is_refused_is_not_asked_again_every_night(endpoint, workshop):
+    server = endpoint(dialect="openai")
+    workshop.rows(1)
+    job = workshop.job(server.base_url)
+    assert vbatch.run(job).answered == 1
+    time.sleep(0.02)
+    workshop.picture("one.jpg", "blue", (30, 10))
+    refusing = endpoint(dialect="openai", faults=parse_faults("400:1"))
+    there = [f"endpoint.base_url={refusing.base_url}"]
+
+    nights = [vbatch.run(job, overrides=there, changed_images=True).failed for _ in range(3)]
+
+    assert nights == [1, 0, 0]
+    assert refusing.sums["requests"] == 1
+    assert tables(workshop).results().num_rows == 1, "the answer to the former picture stands"
+
+
+async def test_a_retry_that_fails_rows_and_is_interrupted_asks_none_of_them_twice(
+    endpoint, workshop
+):
+    server = endpoint(dialect="openai")
+    workshop.rows(8)
+    job = workshop.job(server.base_url, request={"max_tokens": 3}, limits={"max_in_flight": 1})
+    await vbatch.arun(job)
+    refusing = endpoint(dialect="openai", faults=parse_faults("400:1"), latency_s=0.01)
+    words = {"finish_reason": "length", "overrides": [f"endpoint.base_url={refusing.base_url}"]}
+    for _ in range(2):
+        async with api.retry_session(workshop.folder / "run", **words) as session:
+            async for _ in session:
+                break
+    assert 0 < refusing.sums["requests"] < 8
+
+    await asyncio.to_thread(vbatch.retry, workshop.folder / "run", **words)
+
+    assert sorted(entry.prompt for entry in refusing.entries) == [f"row {n}" for n in range(8)]
 
 
 def test_an_interrupted_retry_goes_on_and_asks_nothing_twice(endpoint, workshop):

@@ -173,6 +173,21 @@ def test_of_many_rows_that_hang_ten_are_named(tmp_path):
     assert (run.stop.code, len(run.results)) == ("outage", 480)
 
 
+def test_rows_that_hang_are_named_and_those_that_wait_for_their_turn_counted(tmp_path):
+    job = job_with(tmp_path, retry__timeout="20s", retry__max_ambiguous=0)
+    few = {f"r{n}" for n in range(4)}  # a run starts slowly
+
+    async def scenario(clock):
+        return await Run(clock, job, hanging(clock, {f"r{n}" for n in range(30)}), 30).go()
+
+    run = run_virtual(scenario)
+    stall = next(text for _, text in run.said if text.startswith("nothing was answered"))
+    named = {part.split()[0] for part in stall.partition("their way: ")[2].split("; ")}
+    assert named == few
+    assert stall.count("sent at") == 4
+    assert stall.endswith(", and 26 more wait for their turn")
+
+
 def test_answers_that_always_take_long_are_no_stall(tmp_path):
     job = job_with(tmp_path)
 

@@ -15,7 +15,7 @@ import vbatch
 from tests.endpoint.raw_server import http, read_request, said, serving
 from vbatch import api
 from vbatch.api import watch
-from vbatch.cli import cli
+from vbatch.cli.verbs import cli
 from vbatch.source import loader
 from vbatch.source.fetch import UrlFetcher
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 from functools import partial
@@ -10,18 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 from vbatch import server
 from vbatch.api import looks, rehearsal
-from vbatch.api.blocking import blocking, through, to_its_end
+from vbatch.api.apart import outcomes_of, summary_of
+from vbatch.api.blocking import blocking, to_its_end
+from vbatch.api.own_job import own_job, run_command
 from vbatch.api.retrying import Selection
 from vbatch.api.secrecy import keeping_secret
 from vbatch.api.session import Session, Wish
 from vbatch.clock import SystemClock
-from vbatch.errors import JobError, Mismatch
+from vbatch.errors import JobError, Mismatch, StorageFull
 from vbatch.job import Job, load_job
 from vbatch.profile import Profile, builtin_profiles
 from vbatch.server import ServerSettings, parse_faults
-from vbatch.sink.kept import Kept, read_kept
+from vbatch.sink.kept import read_kept
 from vbatch.sink.layout import Layout
 from vbatch.sink.reader import open_run
+from vbatch.sink.storage import HIDDEN
 from vbatch.source.manifest import needs_root, write_manifest
 
 if TYPE_CHECKING:
@@ -98,8 +102,10 @@ def session(
     ``changed_images``: answered rows whose local pictures were replaced are asked again.
     """
     loaded = load(job, overrides=overrides, fresh=fresh)
-    if not again and not isinstance(job, Job):
-        again = shlex.join(["vbatch", "run", str(job)])
+    if not again:
+        again = _run_command(job, loaded, changed_images=changed_images)
+    elif changed_images:
+        again += " --changed-images"
     wish = Wish(
         limit=limit,
         fresh=fresh,
@@ -124,11 +130,18 @@ def retry_session(
     """
     selection = Selection(only=tuple(only), finish_reason=finish_reason, overrides=tuple(overrides))
     path = Path(run).absolute()
+    _refuse_unseen(str(path / HIDDEN))
     kept = read_kept(Layout(root=path))
     if kept is None:
         raise Mismatch(f"{run} is no run of vbatch: there is no job kept in it")
-    wish = Wish(selection=selection, again=_retry_command(run, selection))
-    return Session(_kept_job(kept, path, overrides), wish, clock=SystemClock())
+    wish = Wish(
+        selection=selection,
+        again=_retry_command(run, selection),
+        whole=run_command(
+            kept.job_path, text=kept.job_text, overrides=kept.overrides, output=str(run)
+        ),
+    )
+    return Session(own_job(kept, path, overrides), wish, clock=SystemClock())
 
 
 def run(job: Job | str | Path, **wishes: Any) -> Summary:
@@ -144,7 +157,7 @@ async def arun(job: Job | str | Path, **wishes: Any) -> Summary:
 
     Cancelled, it keeps the answers that come within ``retry.drain``; cancelled again, it ends.
     """
-    return await through(session(job, **wishes))
+    return await summary_of(session(job, **wishes))
 
 
 def retry(run: str | Path, **wishes: Any) -> Summary:
@@ -155,9 +168,10 @@ def retry(run: str | Path, **wishes: Any) -> Summary:
 async def stream(job: Job | str | Path, **wishes: Any) -> AsyncIterator[Outcome]:
     """Yield each outcome of ``job`` once it is recorded.
 
-    To leave early, close it (``contextlib.aclosing``): answers on their way are waited for.
+    Left early, it waits for the answers on their way once Python closes it: at the latest when the
+    loop ends. ``contextlib.aclosing`` does so at once.
     """
-    async with session(job, **wishes) as outcomes:
+    async with contextlib.aclosing(outcomes_of(session(job, **wishes))) as outcomes:
         async for outcome in outcomes:
             yield outcome
 
@@ -168,10 +182,17 @@ def check(job: Job) -> Findings:
         return blocking(looks.check(job, clock=SystemClock())).without(job.secrets)
 
 
-def rehearse(job: Job, *, limit: int | None = None) -> Rehearsal:
-    """Do everything of a job but sending."""
+def rehearse(
+    job: Job, *, limit: int | None = None, fresh: bool = False, accept_change: bool = False
+) -> Rehearsal:
+    """Do everything of a job but sending. Raises what a run would raise before it sends."""
     with keeping_secret(job.secrets):
-        return blocking(rehearsal.rehearse(job, clock=SystemClock(), limit=limit))
+        job.require_key()
+        return blocking(
+            rehearsal.rehearse(
+                job, clock=SystemClock(), limit=limit, fresh=fresh, accept_change=accept_change
+            )
+        )
 
 
 def profiles() -> tuple[Profile, ...]:
@@ -185,7 +206,8 @@ def models(profile: str, *, overrides: Sequence[str] = ()) -> list[ModelInfo]:
     if not any(word.startswith("endpoint.model=") for word in words):
         words.append("endpoint.model=any")
     job = load(None, overrides=words, flags={"profile": profile, "manifest": "."})
-    return blocking(looks.models(job, clock=SystemClock()))
+    with keeping_secret(job.secrets):
+        return blocking(looks.models(job, clock=SystemClock()))
 
 
 async def serve(*, host: str, port: int, settings: ServerSettings) -> tuple[RunningServer, str]:
@@ -195,28 +217,39 @@ async def serve(*, host: str, port: int, settings: ServerSettings) -> tuple[Runn
 
 
 def _refuse_odd_places(job: Job) -> None:
-    """Raise JobError where no run can be: better before anything than in the middle."""
+    """Raise where no run can be: better before anything than in the middle."""
     for path in (str(Path.cwd()), job.output):
         if not path.isprintable() and path != path.encode(errors="ignore").decode():
             raise JobError(f"{path!a} is not UTF-8: work in a folder whose name is")
+    _refuse_unseen(job.output)
+    for path in job.manifest:
+        if os.path.realpath(path) == os.path.realpath(job.output):
+            raise JobError(
+                f"output {job.output} is the manifest's own folder: results would lie among the "
+                "pictures. Choose another output"
+            )
+
+
+def _refuse_unseen(output: str) -> None:
+    """Raise JobError for a path that cannot be, StorageFull for one that is closed to us."""
     try:
-        os.lstat(job.output)
+        os.lstat(output)
     except (FileNotFoundError, NotADirectoryError):
         pass
+    except PermissionError as error:
+        raise StorageFull(f"{output} cannot be written: {error.strerror}") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise JobError(f"output {job.output!a} cannot be: {reason}") from None
+        raise JobError(f"output {output!a} cannot be: {reason}") from None
 
 
-def _kept_job(kept: Kept, run: Path, overrides: Sequence[str]) -> Job:
-    """The run's own job, asking into the run where it lies now."""
-    return load_job(
-        Path(kept.job_path) if kept.job_path else None,
-        text=kept.job_text,
-        overrides=(*kept.overrides, *overrides, f"output={run}"),
-        env=os.environ,
-        cwd=Path(kept.cwd),
-        kept_profile=Profile.model_validate(kept.profile),
+def _run_command(job: Job | str | Path, loaded: Job, *, changed_images: bool) -> str:
+    """The command that does what a call did; a path stays as the caller wrote it."""
+    return run_command(
+        loaded.path if isinstance(job, Job) else job,
+        text=loaded.source_text,
+        overrides=loaded.overrides,
+        changed_images=changed_images,
     )
 
 

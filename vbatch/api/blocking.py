@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from vbatch.api.apart import Apart
 from vbatch.errors import Exit, printable
 from vbatch.records import Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Coroutine
 
     from vbatch.api.session import Session
     from vbatch.api.summary import Summary
@@ -31,53 +32,34 @@ def blocking(work: Coroutine[Any, Any, T]) -> T:
         return thread.submit(asyncio.run, work).result()
 
 
-async def through(session: Session) -> Summary:
-    """Take every outcome of ``session``."""
-    async with session:
-        async for _ in session:
-            pass
-    return session.summary
-
-
 def to_its_end(session: Session) -> Summary:
-    """Take every outcome of ``session`` in a thread of its own.
+    """Take every outcome of ``session``, in a thread of its own.
 
     So a KeyboardInterrupt reaches this one, not the loop: the first drains, the second gives up,
     and both say so on standard error.
     """
-    loops: list[asyncio.AbstractEventLoop] = []
-
-    async def work() -> Summary:
-        loops.append(asyncio.get_running_loop())
-        return await through(session)
-
-    with ThreadPoolExecutor(1, thread_name_prefix="vbatch-run") as thread:
-        asking = thread.submit(asyncio.run, work())
-        try:
-            return asking.result()
-        except KeyboardInterrupt:
-            _come_to_rest(session, asking, lambda act: _in_loop(loops, act))
-            raise
-
-
-def _come_to_rest(
-    session: Session, asking: Future[Summary], in_loop: Callable[[Callable[[], None]], None]
-) -> None:
+    apart = Apart(session)
     try:
-        in_loop(lambda: session.stop(_BY_HAND))
-        _say("waiting for answers on their way, again to give up")
-        failed = asking.exception()
+        apart.start()
+        return apart.ended.result()
     except KeyboardInterrupt:
-        in_loop(session.cancel)
-        failed = asking.exception()
+        _come_to_rest(session, apart)
+        raise
+
+
+def _come_to_rest(session: Session, apart: Apart) -> None:
+    try:
+        apart.rest(_BY_HAND)
+        if not apart.is_going:  # interrupted while it starts: then it ends by itself
+            return
+        if session.begun:
+            _say("waiting for answers on their way, again to give up")
+        failed = apart.ended.exception()
+    except KeyboardInterrupt:
+        apart.cancel()
+        failed = apart.ended.exception()
     if failed is None:
         _say(session.summary.line())
-
-
-def _in_loop(loops: list[asyncio.AbstractEventLoop], act: Callable[[], None]) -> None:
-    for loop in loops:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(act)
 
 
 def _say(text: str) -> None:

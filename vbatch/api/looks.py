@@ -11,7 +11,7 @@ from vbatch.api.question import check_question
 from vbatch.api.rehearsal import rehearse
 from vbatch.endpoint.client import Client
 from vbatch.endpoint.settings import settings_of
-from vbatch.errors import EndpointError, FatalError, JobError, VbatchError, redact
+from vbatch.errors import EndpointError, FatalError, JobError, StorageFull, VbatchError, redact
 from vbatch.sink.kept import read_kept
 from vbatch.sink.layout import Layout
 from vbatch.sink.reader import open_run
@@ -50,7 +50,7 @@ async def check(job: Job, *, clock: Clock) -> Findings:
     found.notes.append(f"job {job.name}: {job.profile.name}, model {job.model}")
     _check_key(job, found)
     _check_run(job, found)
-    report = await rehearse(job, clock=clock, limit=CHECKED_ROWS)
+    report = await _rehearse(job, clock, found)
     _tell_rows(report, found)
     _tell_urls(job, report, found)
     await _check_model(job, clock, found)
@@ -89,6 +89,18 @@ def _check_run(job: Job, found: Findings) -> None:
         check_question(kept, job, has_answers=results > 0, accept=False)
     except VbatchError as error:
         found.problems.append(error.message)
+
+
+async def _rehearse(job: Job, clock: Clock, found: Findings) -> Rehearsal:
+    """Try the first rows. A run that can only be read is no reason to look no further."""
+    try:
+        return await rehearse(job, clock=clock, limit=CHECKED_ROWS, accept_change=True)
+    except StorageFull as error:
+        found.problems.append(
+            f"output: {error.message}: which rows are done cannot be told, and all are taken as "
+            "still to do"
+        )
+    return await rehearse(job, clock=clock, limit=CHECKED_ROWS, fresh=True)
 
 
 def _tell_rows(report: Rehearsal, found: Findings) -> None:

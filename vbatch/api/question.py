@@ -45,6 +45,7 @@ def to_keep(kept: Kept | None, job: Job, scan: ManifestScan, columns: tuple[str,
         template_columns=_with(kept.template_columns if kept else (), columns),
         job_path=str(job.path) if job.path else None,
         cwd=str(Path.cwd()),
+        places_digest=job.places_digest,
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vbatch.api.question import reach_digest
+from vbatch.api.question import check_question, reach_digest
 from vbatch.api.todo import Todo
 from vbatch.api.wiring import loader_of, manifest_of
 from vbatch.endpoint import tokens, wire
@@ -77,16 +77,26 @@ class Rehearsal:
         )
 
 
-async def rehearse(job: Job, *, clock: Clock, limit: int | None = None) -> Rehearsal:
+async def rehearse(
+    job: Job,
+    *,
+    clock: Clock,
+    limit: int | None = None,
+    fresh: bool = False,
+    accept_change: bool = False,
+) -> Rehearsal:
     """Read, render, prepare and build the rows still to do; send and write nothing.
 
-    Raises what a run would raise before its first request.
+    ``fresh``: all of them, whatever run is there. Raises what a run would raise before its first
+    request.
     """
+    todo: Todo | None = None
+    before: tuple[tuple[str, ...], ...] = ()
     held_by = None
     try:
-        todo, before = await asyncio.to_thread(_todo, job, clock)
+        if not fresh:
+            todo, before = await asyncio.to_thread(_todo, job, clock, accept_change=accept_change)
     except Locked:
-        todo, before = None, ()
         held_by = str(read_holder(Layout(root=Path(job.output)).lock) or "another process")
     manifest = manifest_of(job, before)
     scan = await asyncio.to_thread(manifest.scan)
@@ -102,11 +112,14 @@ async def rehearse(job: Job, *, clock: Clock, limit: int | None = None) -> Rehea
     return report
 
 
-def _todo(job: Job, clock: Clock) -> tuple[Todo | None, tuple[tuple[str, ...], ...]]:
+def _todo(
+    job: Job, clock: Clock, *, accept_change: bool
+) -> tuple[Todo | None, tuple[tuple[str, ...], ...]]:
     if not Layout(root=Path(job.output)).hidden.is_dir():
         return None, ()
     folder = RunFolder.open(job.output, clock=clock, invocation=secrets.token_hex(6), brief=True)
     try:
+        check_question(folder.kept, job, has_answers=folder.has_answers, accept=accept_change)
         before = folder.kept.template_columns if folder.kept else ()
         root = manifest_of(job).root
         todo = Todo(

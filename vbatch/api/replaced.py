@@ -27,10 +27,10 @@ class Replaced:
             for row in history.answers(("started_at", "image_sha256"))
         }
 
-    def __call__(self, row: Item) -> bool:
-        """Whether ``row`` shows something else now."""
+    def __call__(self, row: Item, since: float) -> bool:
+        """Whether ``row`` shows something else now, and did not at ``since`` (epoch seconds)."""
         asked_at, digests = self._asked.get(row.id, (0.0, None))
-        if self._loader.changed_at(row.images) <= asked_at:
+        if self._loader.changed_at(row.images) <= max(asked_at, since):
             return False
         try:
             now = self._loader.digests(row.images)

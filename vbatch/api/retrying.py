@@ -12,10 +12,11 @@ from vbatch.errors import FAILURE_CODES, JobError
 from vbatch.sink.storage import Storage, put
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from vbatch.records import JsonValue
+    from vbatch.sink.history import History
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +98,20 @@ def chosen(
         if invocation not in done_by and selection.selects_answer(finish_reason)
     )
     return frozenset(failed) | frozenset(answered)
+
+
+def answers_of(history: History) -> Iterator[tuple[str, str | None, str]]:
+    """Id and finish reason of every answer, and the invocation that asked its row last.
+
+    That is a later one where the row then failed, and its answer stands.
+    """
+    for row in history.answers(("finish_reason", "invocation")):
+        setback = history.setback(row["id"])
+        yield (
+            row["id"],
+            row["finish_reason"],
+            row["invocation"] if setback is None else setback.invocation,
+        )
 
 
 def _words(selection: Selection) -> dict[str, JsonValue]:

@@ -16,9 +16,10 @@ from vbatch.api.chores import OUT_OF_TIME, Chores
 from vbatch.api.endpoint import label, with_endpoint
 from vbatch.api.question import check_question, reach_digest, to_keep, with_columns
 from vbatch.api.replaced import Replaced
-from vbatch.api.retrying import Memory, Selection, chosen
+from vbatch.api.retrying import Memory, Selection, answers_of, chosen
 from vbatch.api.secrecy import keeping_secret
 from vbatch.api.summary import Summary  # noqa: TC001 - as above
+from vbatch.api.taking import taken
 from vbatch.api.tally import Live
 from vbatch.api.teller import Teller
 from vbatch.api.todo import Todo
@@ -58,7 +59,8 @@ MOST_COUNTED = 20_000
 class Wish:
     """What the caller wants of this invocation beside the job.
 
-    ``again`` is the command that goes on from here, for the closing line.
+    ``again`` is the command that goes on from here, for the closing line; ``whole`` the run's own,
+    for when a retry is through and rows of the run are still to do.
     """
 
     limit: int | None = None
@@ -67,6 +69,7 @@ class Wish:
     changed_images: bool = False
     selection: Selection | None = None
     again: str = ""
+    whole: str = ""
 
 
 class Session:
@@ -149,6 +152,11 @@ class Session:
         return self._teller.view()
 
     @property
+    def on_their_way(self) -> list[str]:
+        """Ids of the rows whose request is out: given up, it is possibly billed."""
+        return [row_id for _, row_id in list(self._live.events.open)] if self.begun else []
+
+    @property
     def again(self) -> str:
         """The command that goes on from here."""
         return redact(self._wish.again, self.job.secrets)
@@ -173,13 +181,14 @@ class Session:
         self.job.require_key()
         if self._wish.fresh:  # nothing is renamed for a manifest that cannot be read
             await asyncio.to_thread(manifest_of(self.job).scan)
-        self._folder = await asyncio.to_thread(
+        take = partial(
             RunFolder.open,
             self.job.output,
             clock=self._clock,
             invocation=self._invocation,
             fresh=self._wish.fresh,
         )
+        self._folder = await taken(take, self.job.retry.drain)
         self._stack.callback(self._folder.close)
         self._log = Log(
             self._hidden / "log",
@@ -221,10 +230,7 @@ class Session:
                 chosen,
                 selection,
                 failures=((f.id, f.code, f.invocation) for f in history.failures()),
-                answers=(
-                    (row["id"], row["finish_reason"], row["invocation"])
-                    for row in history.answers(("finish_reason", "invocation"))
-                ),
+                answers=answers_of(history),
                 done_by=done_by,
             )
         self._live = Live(history=history)
@@ -262,6 +268,7 @@ class Session:
             clock=self._clock,
             started=self._started,
             again=self._wish.again,
+            whole=self._wish.whole or self._wish.again,
             billed_before=self._billed_before,
         )
         self._engine = Engine(self._feed, worker, slots=self._slots, drain_s=self.job.retry.drain)
@@ -313,7 +320,12 @@ class Session:
         self._engine.stop(stop)
 
     async def _record(self, event: Event) -> None:
-        await self._folder.record(event)
+        """Count what is written: that goes on also where nobody waits for it any more."""
+        try:
+            await self._folder.record(event)
+        except asyncio.CancelledError:
+            self._live.fold(event, self._clock.monotonic())
+            raise
         self._live.fold(event, self._clock.monotonic())
 
     async def _look(self) -> None:

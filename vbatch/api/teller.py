@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vbatch.api.summary import Summary
-from vbatch.errors import redact
+from vbatch.errors import RETRYABLE_CODES, redact
 from vbatch.records import ProgressView
 from vbatch.sink.views import Standing
 from vbatch.state import Counts
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 class Teller:
     """``rows`` counts the manifest's rows, those that ask the same under one id once.
 
-    ``started`` is on the monotonic clock; ``again`` the command that goes on after a stop.
+    ``started`` is on the monotonic clock; ``again`` the command that goes on after a stop,
+    ``whole`` the one that asks the rows that nobody has asked yet.
     """
 
     job: Job
@@ -38,6 +39,7 @@ class Teller:
     clock: Clock
     started: float
     again: str
+    whole: str
     billed_before: int
     """Requests of earlier invocations whose fate is not known."""
 
@@ -81,7 +83,6 @@ class Teller:
     def summary(self, stop: Stop | None, *, left: int, at_least: bool) -> Summary:
         """For the end. ``at_least``: a power cut may have lost some of what was counted."""
         live, sums = self.live, self.live.sums(ended=True)
-        again = self.again if stop or left else self._retry_command()
         return Summary(
             run=Path(self.job.output),
             invocation=self.invocation,
@@ -101,8 +102,8 @@ class Teller:
             stop=stop,
             codes=dict(live.codes),
             finish_reasons=dict(live.endings),
-            notices=self._notices(),
-            again=redact(again, self.job.secrets),
+            notices=(*self._notices(), *self._hint(stop)),
+            again=redact(self._next(stop, left), self.job.secrets),
         )
 
     def left(self) -> int:
@@ -123,5 +124,20 @@ class Teller:
             )
         return tuple(notice for notice in notices if notice)
 
+    def _next(self, stop: Stop | None, left: int) -> str:
+        """The command that goes on from here, empty where nothing is left to do."""
+        if stop is not None:
+            return self.again
+        if left:
+            return self.whole
+        return self._retry_command() if self.live.total_failed else ""
+
+    def _hint(self, stop: Stop | None) -> tuple[str, ...]:
+        """Rows that failed before a stop for reasons that may be the endpoint's are no loss."""
+        if stop is None or not self.live.codes.keys() - RETRYABLE_CODES:
+            return ()
+        hint = f"failed rows are asked again by: {self._retry_command()}"
+        return (redact(hint, self.job.secrets),)
+
     def _retry_command(self) -> str:
-        return shlex.join(["vbatch", "retry", self.job.output]) if self.live.failed else ""
+        return shlex.join(["vbatch", "retry", self.job.output])

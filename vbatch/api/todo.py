@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from vbatch.sink.history import History
-    from vbatch.state import Past
+    from vbatch.state import Past, PastFailure
 
 Row = Item | BadRow
 
@@ -22,15 +22,15 @@ class Todo:
     """Decides row by row.
 
     Without ``chosen`` a row is asked unless it is answered, or has failed for good under this very
-    job. With ``chosen`` (ids, for a retry) exactly those rows are asked. An answered row for
-    which ``changed`` holds is asked again.
+    job. With ``chosen`` (ids, for a retry) exactly those rows are asked. An answered row that
+    ``changed`` since it was asked, and since a moment (seconds since the epoch), is asked again.
     """
 
     history: History
     job_digest: str
     reach_digest: str
     chosen: AbstractSet[str] | None = None
-    changed: Callable[[Item], bool] = field(default=lambda _: False)
+    changed: Callable[[Item, float], bool] = field(default=lambda _row, _since: False)
 
     def wanted(self, row: Row) -> bool:
         """Whether to ask ``row``. Called from the reading thread only."""
@@ -42,9 +42,19 @@ class Todo:
 
     def _is_open(self, row: Row) -> bool:
         if self.history.is_answered(row):
-            return isinstance(row, Item) and self.changed(row)
+            return isinstance(row, Item) and self.changed(row, self._failed_for_good_at(row))
         before = self.history.failure(row.id)
-        if before is None or before.row_digest not in {row.row_digest, *row.former_digests}:
+        return before is None or self._may_be_tried(row, before)
+
+    def _failed_for_good_at(self, row: Item) -> float:
+        """When an answered row failed as it was asked again; 0.0 if it may be tried once more."""
+        setback = self.history.setback(row.id)
+        if setback is None or self._may_be_tried(row, setback):
+            return 0.0
+        return setback.last_at
+
+    def _may_be_tried(self, row: Row, before: PastFailure) -> bool:
+        if before.row_digest not in {row.row_digest, *row.former_digests}:
             return True
         forbidden = before.code == "image_forbidden"
         now = self.reach_digest if forbidden else self.job_digest

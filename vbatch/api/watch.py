@@ -86,11 +86,15 @@ class Watch:
             self.stalled = ()
             return
         new = not self.stalled
-        oldest = sorted(rows.items(), key=lambda pair: pair[1].since)
-        self.stalled = [self._late(name, row, now) for name, row in oldest[:NAMED]]
+        at_work = sorted(
+            (pair for pair in rows.items() if pair[1].step in _AT_WORK),
+            key=lambda pair: pair[1].since,
+        )
+        self.stalled = [self._late(name, row, now) for name, row in at_work[:NAMED]]
         if new:
-            more = f", and {len(rows) - NAMED:,} more" if len(rows) > NAMED else ""
             named = "; ".join(map(self._told, self.stalled))
+            more = _more(len(at_work) - len(self.stalled), "more")
+            more += _more(len(rows) - len(at_work), "more wait for their turn")
             self.notices.append(
                 f"nothing was answered for {span(quiet_s)}, still on their way: {named}{more}"
             )
@@ -109,6 +113,10 @@ class Watch:
         if now - self._heard.get(subject, -math.inf) > AGAIN_S:
             self.notices.append(text)
         self._heard[subject] = now
+
+
+def _more(count: int, what: str) -> str:
+    return f", and {count:,} {what}" if count else ""
 
 
 def _with_why(reason: str | None, why: str | None) -> str | None:

@@ -38,7 +38,9 @@ def drive(
             return asyncio.run(_drive(session, signals, ending, quiet=quiet))
     except VbatchError:
         raise
-    except Exception as bug:  # noqa: BLE001 - the last stop: what a person reads is said here
+    except Exception as bug:
+        if isinstance(bug, OSError) and not session.begun:  # a place that is closed to us
+            raise
         return _confess(session, ending, bug)
     finally:
         ending.rest()
@@ -52,9 +54,9 @@ async def _drive(session: Session, signals: Signals, ending: Ending, *, quiet: b
             async for _ in session:
                 pass
             progress.show(session.view())
-    ending.say(session.summary)
-    ending.within(Ending.LAST_WORD_S, session.summary.exit_code)  # a thread may hang, all is kept
-    return session.summary.exit_code
+    code = ending.say(session.summary)
+    ending.within(Ending.LAST_WORD_S, code)  # a thread may hang, all is kept
+    return code
 
 
 def _confess(session: Session, ending: Ending, bug: Exception) -> int:

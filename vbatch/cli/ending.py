@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vbatch.cli.screen import as_document, say
-from vbatch.errors import printable
+from vbatch.errors import Exit, StorageFull, printable
 from vbatch.records import Stop
 
 if TYPE_CHECKING:
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from vbatch.api.session import Session
     from vbatch.api.summary import Summary
     from vbatch.clock import Clock
-    from vbatch.errors import Exit
 
 _STANDARD_STREAMS = 3
+_NAMED = 20
+_SHOWN = 80
 
 
 class Ending:
@@ -53,32 +54,52 @@ class Ending:
         self._quiet = quiet
         self._as_json = as_json
         self._give_up = give_up
-        self._said = False
+        self._said = self._told_given_up = False
         self._saying = threading.Lock()
         self._orders: SimpleQueue[tuple[float, Stop | Exit] | None] = SimpleQueue()
         threading.Thread(target=self._wait, name="vbatch-end", daemon=True).start()
 
     def tell(self, text: str) -> None:
         """Say something on the way, on standard error."""
-        _print(f"vbatch: {text}", err=True)
+        say(f"vbatch: {text}", err=True)
 
-    def say(self, summary: Summary) -> None:
-        """Say the last words, unless they were said."""
-        if not self._quiet or summary.stop is not None:
-            self._say(summary.line(), summary.as_json())
-        else:
-            self._say(None, summary.as_json())
+    def tell_given_up(self) -> None:
+        """Name the rows whose requests are given up, unless that was done."""
+        ids = () if self._told_given_up else self._session.on_their_way
+        self._told_given_up = True
+        if ids:
+            named = ", ".join(printable(row_id)[:_SHOWN] for row_id in ids[:_NAMED])
+            more = f" and {len(ids) - _NAMED:,} more" if len(ids) > _NAMED else ""
+            self.tell(f"given up, and possibly billed: {named}{more}")
+
+    def say(self, summary: Summary) -> Exit:
+        """Say the last words, unless they were said; returns the exit code.
+
+        That is the session's own, or 6 where all went well but for the document, which could not be
+        delivered.
+        """
+        quiet = self._quiet and summary.exit_code == Exit.OK
+        try:
+            self._say(None if quiet else summary.line(), summary.as_json())
+        except StorageFull as error:
+            self.tell(error.message)
+            return summary.exit_code or error.exit_code
+        return summary.exit_code
 
     def say_so_far(self, stop: Stop) -> None:
         """Say the last words of a session that does not come to its end."""
-        summary = self._session.so_far(stop)
+        summary = None
+        with contextlib.suppress(Exception):  # it may be at work meanwhile, in another thread
+            summary = self._session.so_far(stop)
         if summary is not None:
             self.say(summary)
             return
-        line = f"stopped ({stop.code}): {stop.message}, before anything was sent"
+        when = "" if self._session.begun else ", before anything was sent"
+        line = f"stopped ({stop.code}): {stop.message}{when}"
         if self._session.again:
             line += f" · next: {self._session.again}"
-        self._say(line, {"exit_code": int(stop.exit_code), "line": line})
+        with contextlib.suppress(StorageFull):
+            self._say(line, {"exit_code": int(stop.exit_code), "line": line})
 
     def within(self, seconds: float, reason: Stop | Exit) -> None:
         """End the process after ``seconds`` at the latest if it has not ended by itself.
@@ -104,11 +125,15 @@ class Ending:
     def _end_now(self, reason: Stop | Exit) -> None:
         """End the process; nobody waits for a terminal that takes no words."""
         if isinstance(reason, Stop):
-            speaker = threading.Thread(target=self.say_so_far, args=[reason], daemon=True)
+            speaker = threading.Thread(target=self._say_last, args=[reason], daemon=True)
             speaker.start()
             speaker.join(self._SAYING_S)
             reason = reason.exit_code
         self._give_up(int(reason))
+
+    def _say_last(self, stop: Stop) -> None:
+        self.tell_given_up()
+        self.say_so_far(stop)
 
     def _left(self, orders: list[tuple[float, Stop | Exit]]) -> float | None:
         return max(0.0, _first(orders)[0] - self._clock.monotonic()) if orders else None
@@ -121,20 +146,11 @@ class Ending:
             if line is not None:
                 self.tell(printable(line))
             if self._as_json:
-                _print(as_document(document))
+                say(as_document(document))
 
 
 def _first(orders: list[tuple[float, Stop | Exit]]) -> tuple[float, Stop | Exit]:
     return min(orders, key=lambda order: order[0])
-
-
-def _print(text: str, *, err: bool = False) -> None:
-    """Print; a reader that has gone must not change how the run ends."""
-    with contextlib.suppress(OSError):
-        say(text, err=err)
-        return
-    with contextlib.suppress(OSError), Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), (sys.stderr if err else sys.stdout).fileno())
 
 
 def _open_standard_streams() -> None:

@@ -10,9 +10,11 @@ import click
 
 from vbatch.cli import options
 from vbatch.cli.screen import as_document, say
-from vbatch.errors import Exit
+from vbatch.errors import Corrupt, Exit
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from vbatch.api.looks import Findings
 
 
@@ -47,8 +49,16 @@ def status(run: Path, *, as_json: bool) -> None:
     stands = api.open_run(run).status()
     if as_json:
         say(as_document(stands))
-    else:
-        _print_status(run, stands)
+        return
+    try:
+        lines = [*_told(run, stands)]
+    except (LookupError, TypeError, ValueError, AttributeError):
+        raise Corrupt(
+            f"{run / 'run.json'} is not as it was written; the next `vbatch run` or `vbatch retry` "
+            "writes it anew"
+        ) from None
+    for line in lines:
+        say(line)
 
 
 @click.command(epilog="Example: vbatch profiles")
@@ -92,27 +102,27 @@ def _verdict(found: Findings) -> str:
     return "ready to run, but see the warnings" if found.warnings else "ready to run"
 
 
-def _print_status(run: Path, stands: dict[str, Any]) -> None:
+def _told(run: Path, stands: dict[str, Any]) -> Iterator[str]:
     counts = stands.get("counts", {})
     totals = stands.get("totals", {})
     at_least = "≥ " if totals.get("at_least") else ""
-    say(f"{run}: {stands['state']}")
+    yield f"{run}: {stands['state']}"
     if counts:
-        say(
+        yield (
             f"  {counts['answered']:,} answered, {counts['failed']:,} failed, "
             f"{counts['left']:,} left of {counts['rows']:,} rows"
         )
-        say(
+        yield (
             f"  {at_least}{totals['total_tokens']:,} tokens, {totals['possibly_billed']:,} "
             "requests possibly billed without an answer"
         )
     if stands.get("waiting"):
-        say(f"  waiting: {stands['waiting']}")
+        yield f"  waiting: {stands['waiting']}"
     for row in stands.get("stalled", ()):
-        say(f"  nothing heard of {row['id']}: {row['step']} for {row['seconds']:.0f} s")
+        yield f"  nothing heard of {row['id']}: {row['step']} for {row['seconds']:.0f} s"
     stop = stands.get("stop")
     if stop:
         advice = f" ({stop['advice']})" if stop["advice"] else ""
-        say(f"  stopped: {stop['message']}{advice}")
+        yield f"  stopped: {stop['message']}{advice}"
     if stands.get("updated_at"):
-        say(f"  as of {stands['updated_at']}, pid {stands['pid']} on {stands['host']}")
+        yield f"  as of {stands['updated_at']}, pid {stands['pid']} on {stands['host']}"

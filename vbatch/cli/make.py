@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
 from vbatch.cli.screen import say
-from vbatch.errors import JobError
+from vbatch.errors import JobError, printable
 
+_ENDING = ".toml"
 _JOB = """\
 # A vbatch job. Run it:        vbatch run {file}
 # Look it over, for free:     vbatch check {file}
 # Every key can also be set from the command line: -s limits.requests_per_minute=600
 
 manifest = "photos"            # a JSONL or Parquet manifest, a glob, or a folder of images
-output = "runs/{name}"         # everything that ever happens in this run stands here
+output = {output}  # everything that ever happens in this run stands here
 
 [endpoint]
 profile = "local"              # the built-in endpoint: measures pixels, is no model, costs nothing
@@ -50,16 +52,31 @@ prompt = "Describe this picture in one sentence."
 @click.argument("name")
 def init(name: str) -> None:
     """Write NAME.toml, a commented job file to start from."""
-    path = Path(name if name.endswith(".toml") else f"{name}.toml")
-    text = _JOB.format(file=path, name=path.stem)
+    path = Path(name if name.endswith(_ENDING) else f"{name}{_ENDING}")
+    data = _job(name, path)
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+        with path.open("xb") as file:
+            file.write(data)
     except FileExistsError:
         raise JobError(f"{path} is there already; nothing was written") from None
     except OSError as error:
         raise JobError(f"{path}: {error.strerror}") from error
-    say(f"wrote {path}; say in it what to ask and whom, then: vbatch check {path}")
+    say(f"wrote {path}; say in it what to ask and whom, then: vbatch check {_in_shell(path)}")
+
+
+def _job(name: str, path: Path) -> bytes:
+    from vbatch.job.tables import is_folder_name  # noqa: PLC0415 - keeps `--help` quick
+    from vbatch.profile import toml  # noqa: PLC0415
+
+    stem = name.removesuffix(_ENDING).rpartition("/")[2]
+    if not is_folder_name(stem):
+        raise JobError(f"no job can be called {stem!a}: its run has a folder of this name")
+    output = toml.write(f"runs/{stem}".replace("$", "$$"))
+    return _JOB.format(file=_in_shell(path), output=f"{output:<22}").encode()
+
+
+def _in_shell(path: Path) -> str:
+    return printable(shlex.quote(str(path)))
 
 
 @click.command(epilog="Example: vbatch manifest photos -o photos.jsonl")

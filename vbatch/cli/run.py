@@ -12,7 +12,7 @@ from vbatch.cli.screen import as_document, say
 from vbatch.errors import Exit, printable
 
 if TYPE_CHECKING:
-    from vbatch.job import Job
+    from vbatch.api.rehearsal import Rehearsal
 
 
 @click.command(epilog="Example: vbatch run captions.toml -s limits.requests_per_minute=600")
@@ -53,7 +53,8 @@ def run(
     flags = options.flags_of(words)
     loaded = api.load(job, overrides=overrides, flags=flags, fresh=fresh)
     if dry_run:
-        return _rehearse(loaded, limit, as_json=as_json)
+        report = api.rehearse(loaded, limit=limit, fresh=fresh, accept_change=accept_change)
+        return _tell(report, as_json=as_json)
     from vbatch.cli.drive import drive  # noqa: PLC0415
 
     again = options.command(job, flags, overrides)
@@ -93,10 +94,7 @@ def retry(
     return drive(session, quiet=quiet, as_json=as_json)
 
 
-def _rehearse(job: Job, limit: int | None, *, as_json: bool) -> int:
-    from vbatch import api  # noqa: PLC0415 - keeps `--help` quick
-
-    report = api.rehearse(job, limit=limit)
+def _tell(report: Rehearsal, *, as_json: bool) -> int:
     if as_json:
         say(as_document(report.as_json()))
     else:

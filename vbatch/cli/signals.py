@@ -1,7 +1,7 @@
 """What signals do to a run: the first drains, the second gives up.
 
 SIGINT waits for all answers on their way, SIGTERM for at most ``drain``. A terminal that is closed
-(SIGHUP) counts as SIGTERM, unless whoever started the process had it ignored, as nohup does.
+(SIGHUP) counts as SIGTERM, unless it was ignored from the start, as by ``nohup``.
 """
 
 from __future__ import annotations
@@ -84,15 +84,19 @@ class Signals:
     def _give_up(self) -> None:
         if self._stop is not None:
             self._ending.within(self._ending.LAST_WORD_S, self._stop)
-            self._in_loop(self._session.cancel)
+            self._in_loop(self._cancel_session)
 
     def _stop_session(self, stop: Stop, drain_s: float | None) -> None:
         self._session.stop(stop)
         until = "again to give up"
         if drain_s is not None and self._loop is not None:
-            self._loop.call_later(drain_s, self._session.cancel)
+            self._loop.call_later(drain_s, self._cancel_session)
             until = f"at most {drain_s:g} s"
         self._ending.tell(f"waiting for answers on their way, {until}")
+
+    def _cancel_session(self) -> None:
+        self._ending.tell_given_up()
+        self._session.cancel()
 
     def _in_loop(self, act: Any, *args: Any) -> None:
         if self._loop is not None and not self._loop.is_closed():

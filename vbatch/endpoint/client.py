@@ -63,7 +63,7 @@ class Client:
         }
         self._proxy = settings.proxy_url()
         self._secrets = settings.all_secrets()
-        self._credentials = settings.credentials()
+        self._credentials = settings.unlikely_credentials()
         self._host = self._url.authority
         self._deadlines = Deadlines(
             timeout_s=settings.timeout_s, sweep_s=settings.sweep_s, clock=clock

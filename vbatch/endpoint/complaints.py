@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vbatch.endpoint.reply import leaves
-from vbatch.endpoint.strings import whole
-from vbatch.errors import redact
+from vbatch.endpoint.strings import clear_start, whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +30,7 @@ _STATUS_KEYS = {"code", "error_code", "status", *_NUMBERED}
 _TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _MAX_PAGE = 8_192
 _MAX_WORDS = 16_384
-"""Characters that are searched, so that no error body holds the loop up."""
+"""Characters that are searched, of one text and in all, so that no error body holds the loop up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +54,13 @@ def read_complaint(
 ) -> Complaint:
     """Return what an error body says; ``text`` is used where there is no JSON (None).
 
-    ``secrets`` go before anything is cut, as a part of one is still a part of it.
+    ``secrets`` appear nowhere in it.
     """
     if document is None:
-        plain = _shorten(_TAGS.sub(" ", redact(text, secrets)[:_MAX_PAGE]))
+        plain = _shorten(_TAGS.sub(" ", clear_start(text, secrets, _MAX_PAGE)))
         return Complaint(message=plain, words=plain.lower())
     found = [
-        (key, redact(value, secrets) if isinstance(value, str) else value)
+        (key, clear_start(value, secrets, _MAX_PAGE) if isinstance(value, str) else value)
         for key, value in leaves(document, _KEYS)
         if not isinstance(value, bool)
     ]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import TCPConnector
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.hdrs import EXPECT
 from aiohttp.payload import Payload
 
 from vbatch.errors import UnreachedError
@@ -41,7 +42,7 @@ REMEMBERED_ANSWERS = 50
 class GuardedHandler(ResponseHandler):
     """One connection. ``answered`` holds the tags of the last answers that came over it.
 
-    ``idle`` between its exchanges: then nothing may arrive.
+    ``idle`` until a request leaves, and again after its answer: meanwhile nothing may arrive.
     """
 
     def __init__(
@@ -128,19 +129,25 @@ class GuardedConnector(TCPConnector):
         while True:
             connection = await super().connect(req, traces, timeout)
             handler = cast("GuardedHandler", connection.protocol)
-            if handler.is_quiet():
-                break
             try:
-                await _let_the_loop_read()
-            finally:
+                quiet = await _is_quiet(handler)
+            except BaseException:
                 connection.close()
+                raise
+            if quiet:
+                break
+            connection.close()
             if not handler.used:
                 raise UnreachedError(
                     "connection", f"{req.url.host} speaks or hangs up before it is asked anything"
                 )
-        handler.begin()
-        if isinstance(req.body, Upload):
-            req.body.handler = handler
+        if not isinstance(req.body, Upload):
+            handler.begin()
+        elif EXPECT in req.headers:  # then leave to send the body comes before it
+            req.body.begin(handler)
+        else:
+            handler.idle = True
+            req.body.given = handler
         return connection
 
     def drop_idle(self) -> None:
@@ -165,16 +172,20 @@ class GuardedConnector(TCPConnector):
         self.drop_idle()
 
 
-async def _let_the_loop_read() -> None:
-    """Two turns of the loop, so that unread bytes reach their handler, which knows a stray."""
+async def _is_quiet(handler: GuardedHandler) -> bool:
+    """Whether nothing came; what did is let reach its handler, who knows a stray."""
+    if handler.is_quiet():
+        return True
     for _ in range(2):
         await asyncio.sleep(0)  # noqa: TID251 - no wait: it only lets others go first
+    return False
 
 
 class Upload(Payload):
     """A request's body on its way: images become base64 step by step, as the socket takes them.
 
-    ``sent`` once all of it was handed over; ``handler`` the connection it was given.
+    ``given`` is its connection, ``handler`` the same once the first byte leaves; ``sent`` is set
+    when all of it was handed over.
     """
 
     _autoclose = True
@@ -184,6 +195,7 @@ class Upload(Payload):
         self._size = body.length
         self._body = body
         self.sent = False
+        self.given: GuardedHandler | None = None
         self.handler: GuardedHandler | None = None
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
@@ -195,8 +207,27 @@ class Upload(Payload):
         if tag and self.handler is not None:
             self.handler.answered.append(tag)
 
+    def begin(self, handler: GuardedHandler) -> None:
+        """From now on what comes over ``handler`` may be an answer."""
+        handler.begin()
+        self.handler = handler
+
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """Write the body."""
+        """Write the body.
+
+        Raises UnreachedError where something came over the connection since it was handed out.
+        """
         for chunk in self._body.chunks():
+            if self.handler is None:
+                await self._look_once_more()
             await writer.write(chunk)
         self.sent = True
+
+    async def _look_once_more(self) -> None:
+        """What has come until now was never an answer to this."""
+        if self.given is not None:
+            if not await _is_quiet(self.given):
+                raise UnreachedError(
+                    "connection", "the endpoint spoke or hung up just before it was asked"
+                )
+            self.begin(self.given)

@@ -34,14 +34,22 @@ from vbatch.endpoint.window import Window
 from vbatch.errors import VbatchError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from vbatch.clock import Clock
     from vbatch.endpoint.limit_headers import LimitHeaders
     from vbatch.records import Stop
 
 OUT_OF_FILES_EPISODE_S = 5.0
 """Requests that run out of files within so short a time do so together."""
+
+_CATCH_UP_S = 0.1
+"""Of lost time that requests catch up with at once: timers are late, and the endpoint is not to
+see more than its due within a second, but for one or two."""
+_CATCH_UP_TOKENS_S = 3.0
+
+_NO_FILES = (
+    "this process can open no more files or connections; raise `ulimit -n`, or lower "
+    "limits.max_in_flight"
+)
 
 _HELD_S = 5.0
 """A wait that is worth telling of."""
@@ -102,10 +110,11 @@ class Limiter:
         slow_start: bool = True,
     ) -> None:
         self._clock = clock
-        self._requests = _per_minute(requests_per_minute, _requests_per)
-        self._tokens = _per_minute(tokens_per_minute, _tokens_per)
+        self._requests = PerMinute()
+        self._tokens = PerMinute()
         self._learns_requests = requests_per_minute is None
         self._learns_tokens = tokens_per_minute is None
+        self._limit(requests_per_minute, tokens_per_minute)
         self._window = Window(max_in_flight, slow_start=slow_start)
         self._brake = Brake(self._window)
         self._pause = Pause(max_wait_s)
@@ -135,11 +144,16 @@ class Limiter:
         self._line.send_home(lambda: Stopped(why))
 
     def out_of_files(self) -> None:
-        """This process has no file left to open: half as many in flight, until calm returns."""
+        """This process has no file left to open: half as many in flight, until calm returns.
+
+        Should that never help, it is an outage like any other.
+        """
         now = self._clock.monotonic()
         if now - self._squeezed_at > OUT_OF_FILES_EPISODE_S:
             self._squeezed_at = now
             self._window.squeeze(now, self._in_flight // 2)
+        self._outage.unanswered(now, _NO_FILES)
+        self._give_up_or_go_on(now)
 
     def learn(self, headers: LimitHeaders) -> None:
         """Take limits and waits from a reply's headers, where the user gave no number.
@@ -147,11 +161,19 @@ class Limiter:
         Best told before the permit is ended, so that the next one to go knows.
         """
         if self._learns_requests:
-            self._requests = _changed(self._requests, headers.limit_requests, _requests_per)
+            self._limit(headers.limit_requests, None)
             self._heed(self._requests, headers.remaining_requests, headers.reset_requests_s)
         if self._learns_tokens:
-            self._tokens = _changed(self._tokens, headers.limit_tokens, _tokens_per)
+            self._limit(None, headers.limit_tokens)
             self._heed(self._tokens, headers.remaining_tokens, headers.reset_tokens_s)
+
+    def _limit(self, requests: float | None, tokens: float | None) -> None:
+        """Keep what is a limit to live by. Tokens looser: it is requests that come one by one."""
+        if requests is not None and 0 < requests < math.inf:
+            burst_s = min(max(1 - 60 / requests, 0), _CATCH_UP_S)
+            self._requests.limit_to(requests, burst_s=burst_s)
+        if tokens is not None and 0 < tokens < math.inf:
+            self._tokens.limit_to(tokens, burst_s=_CATCH_UP_TOKENS_S)
 
     @property
     def in_flight(self) -> int:
@@ -225,7 +247,7 @@ class Limiter:
         """See ``Permit.close``."""
         self._end(permit, 0)
         self._brake.log.nothing(permit.serial)
-        if self._requests is not None and permit.request_slot is not None:
+        if permit.request_slot is not None:
             self._requests.settle(permit.request_slot, taken=1, used=0)
         if permit.found_slot is not None:
             self._brake.found.not_taken(permit.found_slot)
@@ -238,7 +260,7 @@ class Limiter:
             raise RuntimeError("a permit is ended once")
         permit.ended = True
         self._in_flight -= 1
-        if used_tokens is not None and self._tokens is not None and permit.token_slot is not None:
+        if used_tokens is not None and permit.token_slot is not None:
             self._tokens.settle(permit.token_slot, taken=permit.tokens, used=used_tokens)
 
     def _alive(self, permit: Permit) -> None:
@@ -303,10 +325,8 @@ class Limiter:
         self._window.sent(self._in_flight)
         if permit.probe:
             self._outage.probe = permit.serial
-        if self._requests is not None:
-            permit.request_slot = self._requests.take(now, 1)
-        if self._tokens is not None:
-            permit.token_slot = self._tokens.take(now, want)
+        permit.request_slot = self._requests.take(now, 1)
+        permit.token_slot = self._tokens.take(now, want)
         if self._learns_requests:
             permit.found_slot = self._brake.found.sent(now)
         return permit
@@ -322,19 +342,19 @@ class Limiter:
             gates.append((self._outage.next_probe_at(), _DOWN))
         if self._in_flight >= (self._window.most if self._outage.down else self._window.size):
             gates.append((math.inf, _IN_FLIGHT))
-        if self._requests is not None:
+        if self._requests.known:
             gates.append((self._requests.ready_at(now, 1), _REQUESTS))
         if self._brake.found.known:
             gates.append((self._brake.found.ready_at(), _REQUESTS))
-        if self._tokens is not None:
+        if self._tokens.known:
             gates.append((self._tokens.ready_at(now, tokens), _TOKENS))
         return max(gates, key=itemgetter(0)) if len(gates) > 1 else gates[0]
 
-    def _heed(self, known: PerMinute | None, left: float | None, reset_s: float | None) -> None:
+    def _heed(self, pace: PerMinute, left: float | None, reset_s: float | None) -> None:
         """Nothing is left until the reset: wait, unless the pace does that anyway."""
         if left is None or left > 0 or reset_s is None:
             return
-        if (0 if known is None else 1) <= reset_s <= LONGEST_PAUSE_S:
+        if (1 if pace.known else 0) <= reset_s <= LONGEST_PAUSE_S:
             why = "its headers say that a limit is used up"
             self._pause.ask(self._clock.monotonic(), reset_s, self._clock.random(), why)
 
@@ -364,29 +384,3 @@ class Limiter:
 
     def _wait(self) -> str:
         return "endpoint asked to wait" if self._pause.asked else "endpoint is busy, waiting"
-
-
-def _requests_per(limit: float) -> PerMinute:
-    """Late timers are caught up with, but never more at once than a second's worth."""
-    return PerMinute(limit, burst_s=min(max(1 - 60 / limit, 0), 0.4))
-
-
-def _tokens_per(limit: float) -> PerMinute:
-    """Looser: requests differ in size, and it is the requests that come one by one."""
-    return PerMinute(limit, burst_s=3)
-
-
-def _per_minute(limit: float | None, make: Callable[[float], PerMinute]) -> PerMinute | None:
-    return None if limit is None else make(limit)
-
-
-def _changed(
-    known: PerMinute | None, limit: float | None, make: Callable[[float], PerMinute]
-) -> PerMinute | None:
-    """``known`` with the limit that a header gave, if that is one to live by."""
-    if limit is None or not 0 < limit < math.inf:
-        return known
-    if known is None:
-        return make(limit)
-    known.limit_to(limit)
-    return known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 from vbatch.endpoint.pace import Pace
@@ -89,19 +90,26 @@ class PerMinute:
     ``burst_s`` seconds of lost time are caught up at once. A cost above the whole limit waits until
     the minute is empty and goes alone. The log alone would keep the limit; the pace keeps bursts
     off the endpoint, and both together leave a margin of some tenths of a second for the network.
+    Until it is told a limit it only remembers.
     """
 
     __slots__ = ("_limit", "_log", "_pace")
 
-    def __init__(self, limit: float, *, burst_s: float) -> None:
-        self._limit = limit
+    def __init__(self) -> None:
+        self._limit = math.inf
         self._log = MinuteLog()
-        self._pace = Pace((60 + _MARGIN_S) / limit, burst_s)
+        self._pace = Pace()
 
-    def limit_to(self, limit: float) -> None:
-        """From now on it is ``limit`` units a minute."""
+    @property
+    def known(self) -> bool:
+        """Whether there is a limit."""
+        return self._limit < math.inf
+
+    def limit_to(self, limit: float, *, burst_s: float) -> None:
+        """From now on it is ``limit`` units a minute; what was spent before counts."""
         self._limit = limit
         self._pace.interval_s = (60 + _MARGIN_S) / limit
+        self._pace.burst_s = burst_s
 
     def ready_at(self, now: float, cost: int) -> float:
         """The moment from which ``cost`` units may go."""
@@ -113,6 +121,7 @@ class PerMinute:
     def take(self, now: float, cost: int) -> Slot:
         """``cost`` units go at ``now``."""
         self._pace.spend(now, cost)
+        self._log.forget(now)
         return self._log.add(now, cost)
 
     def settle(self, slot: Slot, *, taken: int, used: int) -> None:

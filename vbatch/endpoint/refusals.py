@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from vbatch.endpoint import phrases
 from vbatch.endpoint.complaints import Complaint, read_complaint
 from vbatch.endpoint.reply import NotJsonError, Reply
-from vbatch.endpoint.strings import OutsizedJsonError, whole
+from vbatch.endpoint.strings import OutsizedJsonError, clear_start, whole
 from vbatch.endpoint.usage import read_usage
 from vbatch.endpoint.waits import is_shut, limit_headers, waiting_time
 from vbatch.errors import (
@@ -23,7 +23,6 @@ from vbatch.errors import (
     PermanentError,
     Remedy,
     TransientError,
-    redact,
 )
 
 if TYPE_CHECKING:
@@ -73,12 +72,12 @@ class Case:
         """Return the error with all that the reply tells about itself, without secrets."""
         return kind(
             code,
-            self._clear(message or self.said),
+            self._clear(message or self.said, MAX_BODY_BYTES),
             status=self.reply.status,
-            provider_code=self._clear(self.complaint.code or self.complaint.type or "") or None,
+            provider_code=self.complaint.code or self.complaint.type or None,
             request_id=self._request_id() or None,
             retry_after_s=self.wait_s,
-            body=_cut(self._clear(self.reply.text())),
+            body=_cut(self._clear(self.reply.text(), MAX_BODY_BYTES)),
             usage=read_usage(self._field("usage")),
             **more,
         )
@@ -99,13 +98,13 @@ class Case:
         """Whether the endpoint uses one of the ``known`` phrases."""
         return known.search(self.complaint.words) is not None
 
-    def _clear(self, text: str) -> str:
-        return whole(redact(text, self.secrets))
+    def _clear(self, text: str, most: int) -> str:
+        return whole(clear_start(text, self.secrets, most))
 
     def _request_id(self) -> str:
         named = (self.reply.headers.get(name) for name in _REQUEST_IDS)
         said = str(next(filter(None, named), None) or self._field("request_id") or "")
-        return self._clear(said)[:_MAX_REQUEST_ID]
+        return self._clear(said, _MAX_REQUEST_ID)
 
     def _field(self, name: str) -> JsonValue:
         return self.document.get(name) if isinstance(self.document, dict) else None
@@ -153,12 +152,15 @@ def classify_inside(
 
 def _judged(case: Case) -> EndpointError:
     error = next(judge(case) for applies, judge in _RULES if applies(case))
-    if isinstance(error, TransientError) and not error.throttled and _told_not_to_retry(case):
-        return case.error(PermanentError, error.code, error.message)
-    return error
+    if case.status in _THROTTLED or isinstance(error, PermanentError) or not _is_final(case):
+        return error
+    final = case.error(PermanentError, error.code, error.message)
+    if isinstance(error, AmbiguousError):
+        final.fault = error.fault  # no second time, and yet it may have been billed
+    return final
 
 
-def _told_not_to_retry(case: Case) -> bool:
+def _is_final(case: Case) -> bool:
     return case.reply.headers.get("x-should-retry", "").strip().lower() == "false"
 
 

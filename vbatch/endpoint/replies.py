@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _SILENT = Usage()
 _UNSPOKEN = frozenset({"thinking", "redacted_thinking", "reasoning", "reasoning_text"})
+_FINE = frozenset({"0", "200", "ok", "success"})
 _MAX_LAYERS = 4
 _COST_HEADER = "x-litellm-response-cost"
 
@@ -57,11 +58,13 @@ def read(
     said = _said(layers[-1])
     broken = next(filter(_complains, layers), said.error)
     if broken is not None:
-        raise refusals.classify_inside(reply, broken, model=model, secrets=secrets)
+        error = refusals.classify_inside(reply, broken, model=model, secrets=secrets)
+        error.usage = _usage(layers, reply.headers)
+        raise error
     try:
         answer = _completion(said, layers, reply.headers)
-    except OutsizedJsonError as error:
-        raise _unreadable(reply, error, secrets) from None
+    except OutsizedJsonError as outsized:
+        raise _unreadable(reply, outsized, secrets) from None
     if answer.text is None and answer.refusal is None and answer.tool_calls is None:
         raise _empty(reply, answer, secrets)
     return _without(credentials, answer) if credentials else answer
@@ -112,6 +115,8 @@ def _layers(document: _Object) -> list[_Object]:
         inner = layers[-1].get("data")
         if inner is None:
             inner = layers[-1].get("output")
+        if isinstance(inner, list) and inner and isinstance(inner[0], dict):
+            inner = inner[0] if inner[0].get("choices") else None
         if not isinstance(inner, dict):
             break
         layers.append(inner)
@@ -120,17 +125,23 @@ def _layers(document: _Object) -> list[_Object]:
 
 def _complains(layer: _Object) -> bool:
     error = layer.get("error")
-    said = any(error.values()) if isinstance(error, dict) else bool(error)
-    return said or layer.get("success") is False
+    if isinstance(error, dict):
+        error = [said for said in error.values() if not _is_fine(said)]
+    return bool(error) or layer.get("success") is False
+
+
+def _is_fine(said: JsonValue) -> bool:
+    """Whether it is nothing, or what some gateways say where others say nothing."""
+    return not said or str(said).strip().lower() in _FINE
 
 
 def _said(layer: _Object) -> _Said:
     choices = layer.get("choices")
     if isinstance(choices, list) and choices:
         return _chosen(choices[0])
-    output = layer.get("output")
-    if isinstance(output, list):
-        return _put_out(output)
+    for output in (layer.get("output"), layer.get("data")):
+        if isinstance(output, list) and output:
+            return _put_out(output)
     named = (layer.get(name) for name in ("data", "output", "output_text", "text"))
     return _Said(content=next((value for value in named if value is not None), None))
 

@@ -44,6 +44,7 @@ VERDICTS: dict[type[Exception], _Verdict] = {
     aiohttp.InvalidURL: _ADDRESS,
     client_exceptions.NonHttpUrlClientError: _ADDRESS,
     client_exceptions.RedirectClientError: _ADDRESS,
+    UnicodeError: _ADDRESS,  # a host that DNS cannot be asked for
     # afterwards
     aiohttp.ClientConnectionError: _CUT,
     aiohttp.ClientPayloadError: _CUT,
@@ -75,7 +76,9 @@ def translate(
     """
     verdict = _verdict(error, connected=connected)
     kind, code = verdict
-    ours = kind(code, redact(f"{host}: {_cause(error)}", secrets))
+    inner = error.__cause__  # aiohttp wraps what a body raises
+    cause = inner.message if isinstance(inner, EndpointError) else _cause(error)
+    ours = kind(code, redact(f"{host}: {cause}", secrets))
     if verdict is _ADDRESS:
         ours.exit_code = Exit.USAGE
     return ours

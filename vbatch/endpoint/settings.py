@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping  # noqa: TC003 - dataclasses resolve their annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -9,9 +10,13 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from vbatch.errors import JobError
+from vbatch.profile.rules import is_http_url
 
 if TYPE_CHECKING:
     from vbatch.job import Job
+
+_MIN_UNLIKELY_CHARS = 8
+_WORDS = re.compile(r"[0-9]+|(?:(?:[A-Z]?[a-z]{1,20}|[A-Z]{1,20})(?:[-_.' ]|$))+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,23 +64,28 @@ class ClientSettings:
     def proxy_url(self) -> str | None:
         """Return the proxy for the base URL; None: straight there.
 
-        Raises JobError for one that does not speak HTTP.
+        Raises JobError for one that does not speak HTTP, or is no address.
         """
         proxy = self._environments() if self.proxy == "env" else self.proxy
         if proxy is None:
             return None
         kind, separator, _ = proxy.partition("://")
-        if not separator:
-            return f"http://{proxy}"
-        if kind not in {"http", "https"}:
+        if separator and kind.lower() not in {"http", "https"}:
             raise JobError(f"endpoint.proxy: {kind} proxies are not supported, only HTTP ones")
-        return proxy
+        address = proxy if separator else f"http://{proxy}"
+        if not is_http_url(address):
+            raise JobError('endpoint.proxy: not an address like "http://proxy:3128"')
+        return address
 
     def credentials(self) -> tuple[str, ...]:
         """Return those values that are only sent to be let in."""
         sent = "\n".join([*self.headers.values(), self.proxy_url() or ""])
         in_headers = [secret for secret in self.secrets if secret and secret in sent]
         return tuple(dict.fromkeys([*filter(None, (self.api_key,)), *in_headers, *self._login()]))
+
+    def unlikely_credentials(self) -> tuple[str, ...]:
+        """Return those of them that no answer holds by chance."""
+        return tuple(filter(_is_unlikely, self.credentials()))
 
     def all_secrets(self) -> tuple[str, ...]:
         """Return every value that no error may show."""
@@ -91,6 +101,11 @@ class ClientSettings:
     def _login(self) -> list[str]:
         password = urlsplit(self.proxy_url() or "").password
         return [password, unquote(password)] if password else []
+
+
+def _is_unlikely(secret: str) -> bool:
+    """Whether ``secret`` is neither short nor a number nor words, as ``EMPTY``, ``not-needed``."""
+    return len(secret) >= _MIN_UNLIKELY_CHARS and not _WORDS.fullmatch(secret)
 
 
 def settings_of(job: Job, *, connections: int) -> ClientSettings:

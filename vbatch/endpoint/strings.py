@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from vbatch.errors import redact
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vbatch.records import JsonValue
+
+_WIDEST = 32
+"""Characters of a text behind which one of a secret can hide."""
 
 
 class OutsizedJsonError(ValueError):
@@ -24,6 +31,19 @@ def whole(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return text
+
+
+def clear_start(text: str, secrets: Sequence[str], most: int) -> str:
+    """Return how ``text`` begins without ``secrets``, at most ``most`` characters of it.
+
+    No more of a long text is searched than that takes, and a part of a secret is never left at the
+    end.
+    """
+    spare = _WIDEST * max(map(len, secrets), default=0)
+    clear = redact(text[: most + spare], secrets)
+    if len(text) > most + spare:
+        clear = clear[: max(len(clear) - spare, 0)]
+    return clear[:most]
 
 
 def dump(value: JsonValue) -> bytes:

@@ -165,7 +165,8 @@ def _duration(said: str) -> float | None:
     said = said.replace(" ", "").lower()
     if not _DURATION.fullmatch(said):
         return None
-    return sum(float(count) * _UNITS_S[unit] for count, unit in re.findall(_TERM, said))
+    seconds = sum(float(count) * _UNITS_S[unit] for count, unit in re.findall(_TERM, said))
+    return seconds if math.isfinite(seconds) else None
 
 
 def _date(said: str) -> float | None:

@@ -27,7 +27,7 @@ def backoff_s(error: EndpointError, *, sent: int, max_wait_s: float, luck: float
     """
     if isinstance(error, PermanentError) or waits_as_a_whole(error):
         return 0.0
-    if error.retry_after_s is not None and isinstance(error, TransientError):
+    if error.retry_after_s is not None:
         return error.retry_after_s * (1 + 0.1 * luck)
     longest = min(max_wait_s, FIRST_BACKOFF_S * 2.0 ** max(sent - 1, 0))
     return longest * (0.5 + 0.5 * luck)
@@ -35,9 +35,10 @@ def backoff_s(error: EndpointError, *, sent: int, max_wait_s: float, luck: float
 
 def waits_as_a_whole(error: EndpointError) -> bool:
     """Whether the endpoint, not this row, has to wait."""
-    if not isinstance(error, TransientError):
+    if isinstance(error, PermanentError):
         return False
-    return error.throttled or (error.retry_after_s or 0) > LONGEST_ROW_WAIT_S
+    throttled = isinstance(error, TransientError) and error.throttled
+    return throttled or (error.retry_after_s or 0) > LONGEST_ROW_WAIT_S
 
 
 def let_go(state: RetryCallState) -> None:

@@ -67,7 +67,7 @@ class Breakers:
             exit_code=Exit.NEEDS_A_PERSON,
             code="budget",
             message=f"limits.max_tokens_total = {budget:,} has no room for another request "
-            f"({self._tokens:,} spent)",
+            f"({self._tokens:,} spent, {tokens:,} reserved for it and those on their way)",
             advice="raise limits.max_tokens_total, or run again: it counts per invocation",
         )
 

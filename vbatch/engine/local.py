@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 WAITING_PER_SLOT = 10
 """Rows waiting for another try, per slot, after which no new row is pulled."""
+LEFT = Stop(exit_code=Exit.TRY_LATER, code="left", message="the caller took no more outcomes")
+CANCELLED = Stop(exit_code=Exit.SIGINT, code="left", message="the caller was cancelled")
 
 
 class Engine:
@@ -74,16 +76,19 @@ class Engine:
         self._heard.set()
         whole = self._whole or asyncio.create_task(self._until_done())
         if not whole.done():
-            self.stop(_LEFT)
             cancelled = kind is not None and issubclass(kind, asyncio.CancelledError)
+            self.stop(CANCELLED if cancelled else LEFT)
             await self._rest(whole, self._drain_s if cancelled else None)
         await self._feed.close()
         if self._bug is not None and error is None:
             raise self._bug
 
     def stop(self, stop: Stop) -> None:
-        """Send nothing more; keep the answers that are on their way. The first reason stands."""
-        if self.stopped is None:
+        """Send nothing more; keep the answers that are on their way.
+
+        The first reason stands; where every row has ended there is nothing to stop.
+        """
+        if self.stopped is None and not (self._whole and self._whole.done()):
             self.stopped = stop
             self._heard.set()
             self._worker.stop(stop)
@@ -157,7 +162,6 @@ _CODES: tuple[tuple[type[VbatchError], str], ...] = (
     (JournalError, "storage"),
     (ManifestError, "manifest"),
 )
-_LEFT = Stop(exit_code=Exit.OK, code="left", message="the caller took no more outcomes")
 _BUG = Stop(exit_code=Exit.INTERNAL, code="internal", message="an internal error")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from vbatch.errors import (
     AmbiguousError,
     EndpointError,
+    Fault,
     Remedy,
     TransientError,
     UnreachedError,
@@ -62,7 +63,7 @@ class Tries:
         self.wasted += error.usage or Usage()
         if counts:
             self.internal_errors = self.internal_errors + 1 if error.status == 500 else 0  # noqa: PLR2004 - HTTP
-        if isinstance(error, AmbiguousError):
+        if error.fault is Fault.MAYBE:
             self.ambiguous += 1
         if counts and not _says_nothing_of_the_row(error):
             self.counted += 1

@@ -295,7 +295,7 @@ class Worker:
             case PermanentError():
                 asking.permit.refused()
                 return True
-            case TransientError() if waits_as_a_whole(error):
+            case _ if waits_as_a_whole(error):
                 asking.permit.throttled(asking.item.id, error.message, error.retry_after_s)
                 return False
         return asking.permit.trouble(asking.item.id, error.message)

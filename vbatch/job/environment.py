@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _DOLLAR = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<inside>[^{}]*)(?P<end>\}?))")
 _REFERENCE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
+_SOUNDS_SECRET = re.compile(r"auth|cookie|cred|key|pass|pwd|secret|token", re.IGNORECASE)
 
 MIN_SECRET_CHARS = 6
 """Shorter values from the environment are taken for settings (``8080``, ``prod``): blotting them
@@ -30,6 +31,16 @@ class Environment:
         self._variables = variables
         self._problems = problems
         self.secrets: set[str] = set()
+        self._sounding_secret: set[str] = set()
+
+    def secrets_beside(self, *places: str) -> set[str]:
+        """``secrets`` but what stands in ``places``: the paths that a command has to name.
+
+        They lie open on the disk, and without them no command goes on. A value whose variable
+        sounds secret stays one.
+        """
+        named = {value for value in self.secrets if any(value in place for place in places)}
+        return self.secrets - (named - self._sounding_secret)
 
     def fill(self, value: Any, place: Place = ()) -> Any:
         """Return ``value`` with every reference in its strings replaced.
@@ -79,5 +90,8 @@ class Environment:
             return default.replace("$$", "$")
         value = value or ""
         if len(value) >= MIN_SECRET_CHARS:
-            self.secrets |= {value, json.dumps(value, ensure_ascii=False)[1:-1]}
+            forms = {value, json.dumps(value, ensure_ascii=False)[1:-1]}
+            self.secrets |= forms
+            if _SOUNDS_SECRET.search(name):
+                self._sounding_secret |= forms
         return value

@@ -29,6 +29,7 @@ _SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie", re.IGNORECASE)
 _MIN_KEY_CHARS = 4
 _KEY = ("endpoint", "api_key_env")
 _PROFILE = ("endpoint", "profile")
+_OUTPUT = ("output",)
 _STAND_INS: dict[str, Any] = {"manifest": ["-"], "endpoint": {"profile": "-"}}
 """For required keys that are missing or wrong, so that the rest can be looked at."""
 
@@ -42,20 +43,22 @@ def load_job(
     cwd: Path,
     kept_profile: Profile | None = None,
     text: str | None = None,
+    output: Path | None = None,
     need_key: bool = False,
 ) -> Job:
     """Return the job that a file, ``-s`` settings and flags amount to.
 
     ``flags`` may hold manifest, output, profile, model and prompt; None is not set. ``text`` is the
     file's text as a run kept it: ``path`` is then not read, and only says where the file lay.
-    ``kept_profile`` stands for the built-in profile of its name. Without ``need_key``, a key that
-    is missing or cannot be sent is left for ``Job.require_key`` to refuse.
+    ``output`` is where that run lies, whatever file and settings say. ``kept_profile`` stands for
+    the built-in profile of its name. Without ``need_key``, a key that is missing or cannot be sent
+    is left for ``Job.require_key`` to refuse.
 
     Raises JobError, with everything that is wrong.
     """
     try:
         written = _written(path, text, spoken.of_flags(flags or {}, cwd), cwd)
-        return _Reading(written, env, overrides).job(kept_profile, need_key=need_key)
+        return _Reading(written, env, overrides, output).job(kept_profile, need_key=need_key)
     except RecursionError:
         raise JobError(f"{path or _COMMAND_LINE}: nested too deeply") from None
 
@@ -88,8 +91,15 @@ def _written(
 class _Reading:
     """One reading of one job: notes what is wrong on the way, and says it at the end."""
 
-    def __init__(self, written: _Written, env: Mapping[str, str], overrides: Sequence[str]) -> None:
+    def __init__(
+        self,
+        written: _Written,
+        env: Mapping[str, str],
+        overrides: Sequence[str],
+        output: Path | None,
+    ) -> None:
         self.written = written
+        self.output = output
         self.env = env
         self.problems = Problems(self._where)
         self.environment = Environment(env, self.problems)
@@ -114,26 +124,25 @@ class _Reading:
 
     def job(self, kept_profile: Profile | None, *, need_key: bool) -> Job:
         """Return the job, or raise JobError."""
-        file = anchored(self.environment.fill(self.written.tree), self.written.base)
-        said = [
-            anchored(self.environment.fill(setting.tree()), self.written.cwd)
-            for setting in self.settings
-        ]
+        file = self._filled(self.written.tree, self.written.base)
+        said = [self._filled(setting.tree(), self.written.cwd) for setting in self.settings]
         profile = self._profile(stacked(file, *said), kept_profile)
         tree = layered(profile, file, said)
         asked = self._asked(fitting.without_unbuilt(tree, profile, self.problems))
         api_key, key_problem = fitting.key(asked.endpoint.api_key_env, self.env)
-        secrets = tuple({*self.environment.secrets, *_secrets(asked.endpoint, api_key)})
         if need_key and key_problem is not None:
             self.problems.add(_KEY, key_problem)
         name = self._name(asked)
+        output = str(self.output or asked.output or self.written.base / "runs" / name)
+        from_outside = self.environment.secrets_beside(output, str(self.written.path or ""))
+        secrets = tuple({*from_outside, *_secrets(asked.endpoint, api_key)})
         self._check(asked, profile, secrets)
         assert profile is not None  # noqa: S101 - that there is none was a problem
         return Job(
             **{table: getattr(asked, table) for table in JobTables.model_fields},
             name=name,
             manifest=asked.manifest,
-            output=asked.output or str(self.written.base / "runs" / name),
+            output=output,
             endpoint=_without_path(asked.endpoint, profile.request.path),
             profile=profile,
             base=self.written.base,
@@ -144,6 +153,12 @@ class _Reading:
             key_problem=key_problem and f"{self._where(_KEY)}: {'.'.join(_KEY)}: {key_problem}",
             secrets=secrets,
         )
+
+    def _filled(self, tree: dict[str, Any], folder: Path) -> dict[str, Any]:
+        """``tree`` with values for references and absolute paths; a known output is not read."""
+        if self.output is not None:
+            tree = without(tree, _OUTPUT)
+        return anchored(self.environment.fill(tree), folder)
 
     def _profile(self, tree: Tree, kept: Profile | None) -> Profile | None:
         endpoint = tree.get("endpoint")

@@ -99,6 +99,11 @@ class Job(JobTables):
         """32 hex digits, the same for two jobs that ask the same. Reckoned anew each time."""
         return question.digest(self._asked())
 
+    @property
+    def places_digest(self) -> str:
+        """32 hex digits, the same for two jobs that read the same manifest and the same folders."""
+        return question.digest({"manifest": [*self.manifest], "root": [*self.images.root]})
+
     def _asked(self) -> dict[str, JsonValue]:
         return question.of(
             profile=self.profile,

@@ -90,7 +90,7 @@ def _proxy(value: Any) -> str:
 def _headers(value: Any) -> dict[str, str]:
     """Names are shown when they are wrong, values never."""
     if not isinstance(value, dict):
-        raise wrong("a table of header names and values")
+        raise wrong_private('a table of header names and values, like { X-Team = "vision" }')
     for name, content in value.items():
         if not is_header_name(name):
             raise wrong_private(f"header names of letters, digits and -, which {name!r} is not")

@@ -34,6 +34,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]i?B|B)", re.ASCII | re.IGNORECASE)
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_AUTHORITY = re.compile(r"(?:[^\[\]]*@)?(?:\[[^\[\]]+\](?::\d*)?|[^\[\]@]*)")
 
 Rule = Callable[[Any], Any]
 
@@ -173,7 +174,12 @@ def _url(value: Any) -> str:
     """An http(s) address to which a path can be added; slashes at its end go."""
     if isinstance(value, str) and "@" in value.partition("://")[2].partition("/")[0]:
         raise wrong_private("an address without user name and password; use headers or api_key_env")
-    if not is_http_url(value) or "?" in value or "#" in value:
+    if isinstance(value, str) and (shown := re.split(r"[?#]", value)[0]) != value:
+        raise wrong_private(
+            'an address like "https://host/v1"; take out the query or fragment that stands after '
+            f"{shown!r}, keys go into headers or api_key_env"
+        )
+    if not is_http_url(value):
         raise wrong('an address like "https://host/v1", without query and fragment')
     return str(value).rstrip("/")
 
@@ -185,7 +191,10 @@ def is_http_url(value: Any) -> bool:
     try:
         parts = urlsplit(value)
         port = parts.port
+        (parts.hostname or "").encode("idna").decode("idna")  # as DNS wants it: at most 63 a label
     except ValueError:
+        return False
+    if not _AUTHORITY.fullmatch(parts.netloc):
         return False
     return parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import stat
 import tomllib
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
 
 _LINE = re.compile(r" \(at line (\d+), column (\d+)\)$")
 _END = "(at end of document)"
+_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+"""A FIFO without writer would hold up a plain open for ever."""
+_MAX_BYTES = 4 << 20
 
 
 def read(path: Path, where: str, *, what: str) -> str:
@@ -22,13 +27,24 @@ def read(path: Path, where: str, *, what: str) -> str:
     ``where`` is what messages call the file, ``what`` what it should be.
     """
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return _bytes_of(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise JobError(f"{where}:{line}: a {what} is UTF-8 text, and this is not") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise JobError(f"{where}: cannot read this {what}: {reason}") from None
+
+
+def _bytes_of(path: Path) -> bytes:
+    """Raises ValueError for what is no regular file, or too large to be meant."""
+    with open(os.open(path, _FLAGS), "rb") as file:  # noqa: PTH123 - a descriptor
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("it is no regular file")
+        data = file.read(_MAX_BYTES + 1)
+    if len(data) > _MAX_BYTES:
+        raise ValueError(f"it is over {_MAX_BYTES >> 20} MiB")
+    return data
 
 
 def parse(text: str, where: str) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping  # noqa: TC003 - dataclasses resolve their annotations
 from dataclasses import dataclass, field
 from pathlib import Path  # noqa: TC003
 from typing import Literal
 
+from vbatch.errors import JobError
 from vbatch.server.faults import Faults
 
 Shape = Literal["rotate", "text", "chat", "responses", "output"]
@@ -21,6 +23,8 @@ class ServerSettings:
     of scripted 429 and 503. ``ledger`` gets a line of JSON per request. ``url_images`` maps URLs to
     the bytes they stand for; files under ``url_root`` are known as ``https://pictures.test/NAME``.
     ``max_side`` in pixels, ``max_request_bytes`` of text and decoded images together.
+
+    Raises JobError for a latency that cannot be, and a ``url_root`` that is no folder.
     """
 
     dialect: str = "local"
@@ -41,3 +45,9 @@ class ServerSettings:
     max_images: int | None = None
     max_side: int | None = None
     max_request_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.latency_s < math.inf:
+            raise JobError(f"latency: an answer cannot take {self.latency_s} seconds")
+        if self.url_root is not None and not self.url_root.is_dir():
+            raise JobError(f"url root: {self.url_root} is no folder")

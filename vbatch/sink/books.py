@@ -20,10 +20,11 @@ from vbatch.sink.index import Index
 from vbatch.sink.layout import TABLES, Layout, Table
 from vbatch.sink.parts import checksum, put_table, read_part, read_rows, texts
 from vbatch.sink.replay import Replay
-from vbatch.sink.storage import ASIDE, Storage, make_folder, reading, storage_errors
+from vbatch.sink.storage import Storage, make_folder, reading, storage_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from vbatch.sink.journal import Closed
     from vbatch.sink.schemas import Schemas
@@ -75,6 +76,11 @@ class Books:
 
     def _commit(self, closed: Closed) -> None:
         n = closed.number
+        if n != self.commit.n + 1:  # a commit says of every segment up to its own that it is in it
+            raise Corrupt(
+                f"{self._layout.segment(n)} cannot be committed before segment "
+                f"{self.commit.n + 1}. Run the same command again: nothing recorded is lost"
+            )
         tallies = self.commit.tallies.copy()
         replay = Replay(tallies=tallies, index=self.index, schemas=self._known_schemas())
         for entries, size_bytes in segments.read_entries(self._layout.segment(n), closed.end):
@@ -108,23 +114,37 @@ class Books:
         self.remove_leftovers()
 
     def remove_leftovers(self) -> None:
-        """Remove what a kill left behind: files aside, and parts that no commit names."""
+        """Remove what a kill left behind: files aside, and parts that no commit names.
+
+        Raises ``Corrupt``, and removes nothing, where a part could not be made again.
+        """
         with storage_errors(self._layout.root):
-            for folder in self._layout.folders():
-                if folder.is_dir():
-                    for path in folder.glob(f"*{ASIDE}"):
-                        self._storage.remove(path)
-            for table in TABLES:
-                named = self.commit.parts["failed" if table == "failures" else table]
-                for number in self._layout.parts(table):
-                    if number and number not in named:
-                        self._storage.remove(self._layout.part(table, number))
+            leftovers = [*self._layout.unfinished(), *self._unnamed_parts()]
+            for path in leftovers:
+                self._storage.remove(path)
+
+    def _unnamed_parts(self) -> Iterator[Path]:
+        live = self._layout.segments()
+        for table in TABLES:
+            named = self.commit.parts["failed" if table == "failures" else table]
+            for number in self._layout.parts(table):
+                path = self._layout.part(table, number)
+                if number > self.commit.n and number not in live:
+                    raise Corrupt(
+                        f"{path} is there, but no record in {self._layout.commits} names it, and "
+                        f"{self._layout.segment(number)}, of which it was made, is gone. Nothing "
+                        "was changed; restore them from a copy, or start over with --fresh"
+                    )
+                if number and number not in named:
+                    yield path
 
     def check_parts(self) -> None:
         """Raise ``Corrupt`` if a part that the commit names is gone, or one of ours has changed.
 
         What is only a view is mended.
         """
+        if any(self.commit.parts.values()):
+            self._known_schemas()
         for table in COMMITTED:
             there = self._layout.parts(table)
             for number in self.commit.parts[table]:
@@ -158,7 +178,7 @@ class Books:
     def _known_schemas(self) -> Schemas:
         if self.schemas is None:
             raise Corrupt(
-                f"{self._layout.hidden / 'kept.json'} is missing, and the journal has rows. "
+                f"{self._layout.hidden / 'kept.json'} is missing, and the run has rows. "
                 "Restore it from a copy, or start over with --fresh"
             )
         return self.schemas

@@ -11,7 +11,7 @@ from vbatch.records import Usage
 from vbatch.sink.kept import check_version, read_json, sealed
 from vbatch.sink.layout import FORMAT_VERSION, Layout, Table
 from vbatch.sink.storage import Storage, put, storage_errors
-from vbatch.state import OpenAsk, OpenPast, Past, Tallies, Tally
+from vbatch.state import OpenAsk, OpenPast, Past, PastFailure, Tallies, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,6 +81,7 @@ def newest_commit(layout: Layout) -> Commit:
 
 _TALLY = tuple(f.name for f in fields(Tally) if f.name != "cost")
 _PAST = tuple(f.name for f in fields(Past) if f.name != "usage")
+_SETBACK = tuple(f.name for f in fields(PastFailure) if f.name != "usage")
 
 
 def _to_json(commit: Commit) -> dict[str, Any]:
@@ -103,6 +104,10 @@ def _to_json(commit: Commit) -> dict[str, Any]:
             [row_id, digest, *(getattr(past, name) for name in _PAST), _of_usage(past.usage)]
             for row_id, (digest, past) in commit.tallies.pasts.items()
         ],
+        "setbacks": [
+            [*(getattr(failure, name) for name in _SETBACK), _of_usage(failure.usage)]
+            for failure in commit.tallies.setbacks.values()
+        ],
     }
 
 
@@ -121,9 +126,15 @@ def _from_json(stored: dict[str, Any]) -> Commit:
         )
         for row_id, digest, *counts, usage in stored.get("pasts", ())
     }
+    setbacks = [
+        PastFailure(**dict(zip(_SETBACK, values, strict=True)), usage=_to_usage(usage))
+        for *values, usage in stored.get("setbacks", ())
+    ]
     return Commit(
         n=stored["n"],
-        tallies=Tallies(by_key=by_key, open=still_open, pasts=pasts),
+        tallies=Tallies(
+            by_key=by_key, open=still_open, pasts=pasts, setbacks={f.id: f for f in setbacks}
+        ),
         parts={table: tuple(stored["parts"][table]) for table in COMMITTED},
         dirty=frozenset(stored["dirty"]),
         power_cut=stored["power_cut"],

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 class Fenced(Storage):
     """``storage`` behind a ``lock`` that is asked before any file begins, moves or goes.
 
-    Raises ``Locked`` as ``Lock.confirm``. Before a write into an
-    open segment the recorder asks.
+    Raises as ``Lock.confirm``. Before a write into an open segment the recorder asks.
     """
 
     def __init__(self, storage: Storage, lock: Lock) -> None:

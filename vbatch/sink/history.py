@@ -34,6 +34,7 @@ _FAILED_COLUMNS = (
     "vbatch.reasoning_tokens",
     "vbatch.cost",
     "first_at",
+    "last_at",
     "invocation",
 )
 
@@ -49,7 +50,8 @@ class History:
         self._commit = commit
         self._index = index.frozen()
         self._failures = self._read_failures()
-        self._open_pasts = commit.tallies.closed().pasts
+        tallies = commit.tallies.closed()
+        self._open_pasts, self._setbacks = tallies.pasts, tallies.setbacks
 
     @property
     def answered(self) -> int:
@@ -81,18 +83,17 @@ class History:
         """Every failed row."""
         yield from self._failures.values()
 
+    def setback(self, row_id: str) -> PastFailure | None:
+        """How an answered row failed when it was asked again, None if it was not or has not.
+
+        Its answer is older, and stands.
+        """
+        return self._setbacks.get(row_id)
+
     def past(self, row_id: str, row_digest: str) -> Past:
         """What was tried in vain for a row, up to its last failure and since."""
-        past = Past()
-        before = self._failures.get(row_id)
-        if before is not None and before.row_digest == row_digest:
-            past = Past(
-                attempts=before.attempts,
-                possibly_billed=before.possibly_billed,
-                server_errors=before.server_errors,
-                usage=before.usage,
-                first_at=before.first_at,
-            )
+        before = self._failures.get(row_id) or self._setbacks.get(row_id)
+        past = before.past if before and before.row_digest == row_digest else Past()
         since = self._open_pasts.get(row_id)
         return past + since.past if since and since.row_digest == row_digest else past
 
@@ -125,8 +126,9 @@ class History:
 
 def _past_failure(row: tuple[Any, ...]) -> PastFailure:
     row_id, row_digest, job_digest, code, retryable, attempts, billed, errors = row[:8]
-    *tokens, cost, first_at, invocation = row[8:]
-    moment: datetime = first_at
+    *tokens, cost, first_at, last_at, invocation = row[8:]
+    first: datetime = first_at
+    last: datetime = last_at
     prompt, completion, total, cached, reasoning = tokens
     return PastFailure(
         id=row_id,
@@ -145,6 +147,7 @@ def _past_failure(row: tuple[Any, ...]) -> PastFailure:
             reasoning_tokens=reasoning,
             cost=None if cost is None else Decimal(cost),
         ),
-        first_at=moment.timestamp(),
+        first_at=first.timestamp(),
+        last_at=last.timestamp(),
         invocation=invocation,
     )

@@ -5,6 +5,7 @@ Not for several writers: one thread appends and rolls, another one may sync mean
 
 from __future__ import annotations
 
+import errno
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from vbatch.errors import StorageFull
 from vbatch.sink import segments
-from vbatch.sink.storage import ASIDE, publish, storage_errors, write_all
+from vbatch.sink.storage import ASIDE, is_there, publish, storage_errors, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +75,7 @@ class Journal:
         self._syncing = threading.Lock()
         self._unsynced: list[bytes] = []
         self._broken: StorageFull | None = None
-        self._make_reserve()
+        self._reserve: int | None = self._make_reserve()
         self._now = self._begin(number, follows=None)
 
     def append(self, bodies: Sequence[bytes], *, outcomes: int = 0) -> None:
@@ -111,15 +112,17 @@ class Journal:
             self._sync()
 
     def roll(self) -> Closed:
-        """Sync and close the segment, and begin the next."""
+        """Sync and close the segment, and begin the next.
+
+        Where the next cannot be begun, records go on into this one.
+        """
         with self._syncing:
             self._sync()
             old = self._now
             try:
                 self._now = self._begin(old.number + 1, follows=old.end)
             except StorageFull as error:
-                # The next segment may stand there and say where this one ends: it must not grow.
-                self._broken = error
+                self._stop_if_followed(error)
                 raise
             return self._close(old, old.end)
 
@@ -127,10 +130,14 @@ class Journal:
         """Sync and close the last segment."""
         with self._syncing:
             self._sync()
+            self._close_reserve()
             return self._close(self._now, self._now.end)
 
     def fall_back(self) -> Closed:
-        """Go on in the reserve; what the disk may not have of the segment before goes there too."""
+        """Go on in the reserve; what the disk may not have of the segment before goes there too.
+
+        All of it or nothing: where that fails, the segment before counts as far as it is whole.
+        """
         with self._syncing:
             old = self._now
             again: list[bytes] = []
@@ -139,23 +146,40 @@ class Journal:
                 self._sync()
             except StorageFull:
                 again, end = self._unsynced, old.synced
-            with storage_errors(self._layout.reserve):
-                self._now = self._begin_in_reserve(old.number + 1, end)
+            try:
+                with storage_errors(self._layout.reserve):
+                    self._now = self._begin_in_reserve(old.number + 1, end, again)
+            except StorageFull as error:
+                self._close_reserve()
+                self._stop_if_followed(error)
+                raise
+            self._now.outcomes = old.outcomes if again else 0
             self._broken, self._unsynced = None, []
-            closed = self._close(old, end)
-        if again:
-            self.append(again, outcomes=old.outcomes)
-        return closed
+            return self._close(old, end)
 
     def abandon(self) -> None:
         """Close without a last word; the next command finds what was appended."""
         with self._syncing:
+            self._close_reserve()
             self._close(self._now, self._now.end)
+
+    def _stop_if_followed(self, error: StorageFull) -> None:
+        """A successor that has its name says where this segment ends: it must not grow."""
+        with suppress(OSError):
+            if not is_there(self._layout.segment(self._now.number + 1)):
+                return
+        self._broken = self._broken or error
 
     def _close(self, segment: _Segment, end: int) -> Closed:
         with suppress(OSError):
             self._storage.close(segment.fd)
         return Closed(number=segment.number, end=end)
+
+    def _close_reserve(self) -> None:
+        fd, self._reserve = self._reserve, None
+        if fd is not None:
+            with suppress(OSError):
+                self._storage.close(fd)
 
     def _sync(self) -> None:
         if self._broken is not None:
@@ -196,22 +220,33 @@ class Journal:
                 self._storage.close(fd)
                 raise
 
-    def _begin_in_reserve(self, number: int, follows: int) -> _Segment:
+    def _begin_in_reserve(self, number: int, follows: int, again: Sequence[bytes]) -> _Segment:
         """The reserve is written over in place; on a disk that copies, its room is freed first."""
-        fd = self._storage.open(self._layout.reserve)
+        aside, fd = self._layout.reserve, self._reserve
+        if fd is None:
+            raise OSError(errno.ENOSPC, "the reserve is used up")
         try:
-            now = self._head(fd, self._layout.reserve, number, follows, reserve=True)
+            now = self._head(fd, aside, number, follows, again, reserve=True)
+            now.roomy = True
         except OSError:
-            if not self._layout.reserve.exists():  # it is the next segment, and must stay whole
+            if not is_there(aside):  # it is the next segment, and must stay whole
                 raise
             self._storage.cut(fd, 0)
-            return self._head(fd, self._layout.reserve, number, follows)
-        now.roomy = True
+            now = self._head(fd, aside, number, follows, again)
+        self._reserve = None
         return now
 
     def _head(
-        self, fd: int, aside: Path, number: int, follows: int | None, *, reserve: bool = False
+        self,
+        fd: int,
+        aside: Path,
+        number: int,
+        follows: int | None,
+        again: Sequence[bytes] = (),
+        *,
+        reserve: bool = False,
     ) -> _Segment:
+        """Put a segment in place that begins with the records ``again``; all of it is synced."""
         header = segments.Header(
             segment=number,
             boot=self._boot,
@@ -220,7 +255,9 @@ class Journal:
             reserve=reserve,
         )
         line = header.line()
-        write_all(self._storage, fd, line, 0)
+        seed = segments.seed(line)
+        data = line + segments.frame(again, seed, len(line))
+        write_all(self._storage, fd, data, 0)
         self._storage.sync(fd)
         path = self._layout.segment(number)
         publish(self._storage, aside, path)
@@ -228,14 +265,16 @@ class Journal:
             number=number,
             path=path,
             fd=fd,
-            seed=segments.seed(line),
-            end=len(line),
-            synced=len(line),
-            marked=len(line),
+            seed=seed,
+            end=len(data),
+            synced=len(data),
+            marked=len(data),
             roomy=False,
         )
 
-    def _make_reserve(self) -> None:
+    def _make_reserve(self) -> int:
+        """Held open from the start: later no file descriptor may be free."""
         with storage_errors(self._layout.reserve):
             self._storage.remove(self._layout.reserve)
             self._storage.reserve(self._layout.reserve, RESERVE_BYTES)
+            return self._storage.open(self._layout.reserve)

@@ -13,7 +13,7 @@ import orjson
 from vbatch.errors import Corrupt, Mismatch
 from vbatch.records import JsonValue  # noqa: TC001
 from vbatch.sink.layout import FORMAT_VERSION
-from vbatch.sink.storage import Storage, put, reading
+from vbatch.sink.storage import Storage, is_there, put, reading
 from vbatch.sink.trust import refuse_planted
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ class Kept:
     """Where the job file lay, None for a job given on the command line alone."""
     cwd: str = "."
     """The working folder that paths in ``overrides`` are relative to."""
+    places_digest: str = ""
+    """Of the manifest and the images' folders; empty where an earlier version kept the job."""
 
 
 def keep(kept: Kept, layout: Layout, storage: Storage) -> None:
@@ -66,8 +68,9 @@ def read_kept(layout: Layout) -> Kept | None:
     """What the run keeps, None before its first ``keep``; ``Mismatch`` if it is not ours."""
     refuse_planted(layout)
     path = _path(layout)
-    if not path.exists():
-        return None
+    with reading(path):
+        if not is_there(path):
+            return None
     fields = read_json(path)
     check_version(fields, path)
     with reading(path, LookupError), reading(path, TypeError):

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from vbatch.sink.storage import HIDDEN
+from vbatch.sink.storage import ASIDE, HIDDEN, PROBE, reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,9 +98,22 @@ class Layout:
         yield from (self.root, self.hidden, self.journal, self.commits)
         yield from (self.table(table) for table in TABLES)
 
+    def unfinished(self) -> Iterator[Path]:
+        """What a kill left aside: in folders that people look into, only under names of ours."""
+        for folder in self.folders():
+            ours = HIDDEN in folder.relative_to(self.root).parts
+            for path in folder.iterdir() if folder.is_dir() else ():
+                name, aside = path.name.removesuffix(ASIDE), path.name.endswith(ASIDE)
+                named = name in OURS or (folder != self.root and _PART.fullmatch(name))
+                if name.startswith(PROBE) or (aside and (ours or named)):
+                    yield path
+
 
 def _numbers(folder: Path, pattern: re.Pattern[str]) -> list[int]:
-    if not folder.is_dir():
-        return []
-    matches = (pattern.fullmatch(path.name) for path in folder.iterdir())
+    with reading(folder):
+        try:
+            paths = list(folder.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+    matches = (pattern.fullmatch(path.name) for path in paths)
     return sorted(int(match[1]) for match in matches if match)

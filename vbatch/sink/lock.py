@@ -39,6 +39,10 @@ STALE_AFTER_S = 60.0
 _CLOCK = SystemClock()
 
 
+class Moved(StorageFull):
+    """The run's folder has another name now: this process holds it still, and finds no file."""
+
+
 class Lock:
     """The lock of one run, held from construction to ``release``.
 
@@ -76,14 +80,17 @@ class Lock:
         threading.Thread(target=self._beat_on, name="vbatch-heartbeat", daemon=True).start()
 
     def beat(self) -> None:
-        """Say that this process is alive; raises ``Locked`` if the run was taken meanwhile."""
+        """Say that this process is alive.
+
+        Raises ``Locked`` if the run was taken meanwhile, ``Moved`` if it lies elsewhere now.
+        """
         with self._writing, storage_errors(self._path):
             if self._released.is_set():
                 return
             try:
                 fd = os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
             except FileNotFoundError:
-                self._lose(None)
+                self._follow()
             try:  # closing it makes a network disk send what was written
                 found = read_note(os.pread(fd, NOTE_BYTES, 0))
                 other = found is not None and found.token != self.holder.token
@@ -95,7 +102,7 @@ class Lock:
             self._note_time()
 
     def confirm(self) -> None:
-        """Raise ``Locked`` if the run was taken. Cheap: before every write and every request."""
+        """Raise as ``beat`` if need be. Cheap: before every write and every request."""
         if self._lost is not None:
             raise Locked(self._lost)
         try:
@@ -133,6 +140,18 @@ class Lock:
                 return
             except StorageFull:
                 continue  # if it lasts, ``stale`` says so before the next write
+
+    def _follow(self) -> NoReturn:
+        """The lock file is not where it was: it was removed, or went with the whole folder."""
+        if os.fstat(self._fd).st_nlink == 0:
+            self._lose(None)
+        os.pwrite(self._fd, replace(self.holder, beat_at=self._clock.time()).note(), 0)
+        self._note_time()
+        raise Moved(
+            f"{self._path.parent.parent} was moved while this process worked on it: nothing more "
+            "is sent, and answers on their way are kept where it is now. Move it back, or name "
+            "its new place as the output, then run the same command again"
+        )
 
     def _lose(self, holder: Holder | None) -> NoReturn:
         run = self._path.parent.parent

@@ -24,14 +24,15 @@ def set_aside(layout: Layout, clock: Clock, storage: Storage) -> Path:
     lock = Lock(layout.lock, clock)
     try:
         moment = datetime.fromtimestamp(clock.time(), UTC).strftime("%Y%m%dT%H%M%SZ")
-        name = f"{layout.root.name}.{moment}"
-        new = layout.root.with_name(name)
+        root = layout.root.resolve()  # the run itself, not the link that leads to it
+        name = f"{root.name}.{moment}"
+        new = root.with_name(name)
         count = 1
         while new.exists():
             count += 1
-            new = layout.root.with_name(f"{name}-{count}")
-        with storage_errors(layout.root):
-            storage.rename(layout.root, new)
+            new = root.with_name(f"{name}-{count}")
+        with storage_errors(root):
+            storage.rename(root, new)
             storage.sync_folder(new.parent)
     finally:
         lock.release()
@@ -53,7 +54,7 @@ def refuse_foreign(layout: Layout) -> None:
 
 def make_folders(layout: Layout, storage: Storage) -> None:
     """Make the run's folders; what is hidden is the owner's only."""
-    make_folder(storage, layout.root)
+    make_folder(storage, layout.root.resolve())
     make_folder(storage, layout.hidden)
     close_to_others(layout)
     for folder in layout.folders():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,18 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vbatch.errors import Corrupt, JournalError, Mismatch
-from vbatch.sink.commits import newest_commit
-from vbatch.sink.holder import boot_id
-from vbatch.sink.kept import check_version, read_json, read_kept
-from vbatch.sink.layout import OURS, Layout, Table
-from vbatch.sink.lock import is_held
+from vbatch.errors import Corrupt, Mismatch
+from vbatch.sink.kept import check_version, read_json
+from vbatch.sink.layout import TABLES, Layout, Table
 from vbatch.sink.parts import count_rows, read_part, texts
-from vbatch.sink.recovery import uncommitted
-from vbatch.sink.replay import count
 from vbatch.sink.schemas import FAILURES, RESULTS, USAGE
-from vbatch.sink.segments import read_entries
-from vbatch.sink.views import totals
+from vbatch.sink.status import status_of
+from vbatch.sink.storage import is_there, reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,13 +24,18 @@ T = TypeVar("T")
 
 
 def open_run(path: str | Path) -> Run:
-    """A run's tables and state; ``Mismatch`` if there is none or a newer vbatch wrote it."""
+    """A run's tables and state; ``Mismatch`` if there is none or a newer vbatch wrote it.
+
+    Raises ``Corrupt`` if it cannot be read.
+    """
     run = Run(Path(path))
     layout = Layout(root=run.path)
-    if not any((run.path / name).exists() for name in (".vbatch", *OURS)):
-        raise Mismatch(f"{path} is no run of vbatch: neither results nor run.json are there")
-    if layout.run_json.exists():
-        check_version(read_json(layout.run_json), layout.run_json)
+    with reading(run.path):
+        tables = any(layout.parts(table) for table in TABLES if table != "failed")
+        if not tables and not any(map(is_there, (layout.hidden, layout.run_json))):
+            raise Mismatch(f"{path} is no run of vbatch: neither results nor run.json are there")
+        if is_there(layout.run_json):
+            check_version(read_json(layout.run_json), layout.run_json)
     return run
 
 
@@ -79,17 +78,11 @@ class Run:
         """run.json; its ``state`` says killed where it said running and nobody holds the run.
 
         After a kill, requests that were on their way count as possibly billed. A run that was
-        refused before its first request has never begun. Of somebody else's run only what run.json
-        says can be told.
+        refused before its first request has never begun. While a process has the run and has not
+        written run.json yet, ``state`` and ``pid`` are that one's. Of somebody else's run only what
+        run.json says can be told.
         """
-        layout = Layout(root=self.path)
-        if layout.run_json.exists():
-            status = read_json(layout.run_json)
-        else:
-            status = {"state": "running" if read_kept(layout) else "never begun"}
-        if status.get("state") == "running" and _is_ours(layout) and not is_held(layout.lock):
-            status = {**status, "state": "killed", **_aftermath(layout, status)}
-        return status
+        return status_of(Layout(root=self.path))
 
     def _current(self, table: Table, other: Table) -> pa.Table:
         """The rows of ``table`` whose id stands in no higher part, of it or of the other one."""
@@ -126,30 +119,6 @@ class Run:
                 listed, numbers = numbers, layout.parts(table)
                 if numbers == listed:
                     raise
-
-
-def _is_ours(layout: Layout) -> bool:
-    try:
-        layout.lock.exists()
-    except PermissionError:
-        return False
-    return True
-
-
-def _aftermath(layout: Layout, status: Mapping[str, Any]) -> dict[str, Any]:
-    """What run.json of a killed run would say: it was written while requests were on their way."""
-    changes: dict[str, Any] = {"waiting": None, "stalled": []}
-    with suppress(OSError, JournalError):  # damaged, or just being gone on with
-        commit = newest_commit(layout)
-        tallies = commit.tallies.copy()
-        for closed in uncommitted(layout, commit.n, boot=boot_id()):
-            for entries, _ in read_entries(layout.segment(closed.number), closed.end):
-                count(tallies, entries)
-        changes["totals"] = totals(tallies.closed(), power_cut=commit.power_cut)
-        if "counts" in status:
-            billed = changes["totals"]["possibly_billed"]
-            changes["counts"] = {**status["counts"], "possibly_billed": billed}
-    return changes
 
 
 def _joined(parts: Mapping[int, pa.Table], schema: pa.Schema) -> pa.Table:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Literal
 
 from vbatch.errors import JournalError, StorageFull
 from vbatch.sink import codec
+from vbatch.sink.lock import Moved
 from vbatch.sink.room import Room
+from vbatch.sink.storage import is_out_of_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,7 +128,11 @@ class Recorder:
 
     def _seal(self) -> list[Closed]:
         self._writer.join()
-        self._lock.confirm()
+        try:
+            self._lock.confirm()
+        except Moved:
+            self._journal.sync()
+            raise
         try:
             return [self._journal.seal()]
         except StorageFull:
@@ -153,7 +159,12 @@ class Recorder:
                 self._loop.call_soon_threadsafe(self._settle, batch)
 
     def _write(self, batch: _Batch) -> None:
-        self._lock.confirm()
+        try:
+            self._lock.confirm()
+        except Moved as error:  # the open segment went along: answers still find their way
+            if any(entry[0] == codec.ASKED for entry in batch.entries):
+                raise
+            batch.late_error = error
         if batch.fall_back:
             batch.closed.append(self._journal.fall_back())
         entries = batch.entries
@@ -163,12 +174,14 @@ class Recorder:
         ]
         outcomes = sum(entry[0] in codec.AT_OUTCOME for entry in entries)
         self._journal.append(bodies, outcomes=outcomes)
-        batch.late_error = self._room.lack(entries, sum(map(len, bodies)))
+        lack = self._room.lack(entries, sum(map(len, bodies)))
+        batch.late_error = batch.late_error or lack
         try:
             if self._journal.due(self._rolling):
                 batch.closed.append(self._journal.roll())
         except StorageFull as error:
-            batch.late_error = error
+            if not is_out_of_files(error):  # else a later batch begins the next segment
+                batch.late_error = error
 
     def _settle(self, batch: _Batch) -> None:
         """Back on the loop: tell those who wait, and send what came meanwhile."""
@@ -202,8 +215,9 @@ class Recorder:
             *zip(self._entries, self._futures, strict=True),
         ]
         self._entries, self._futures = [], []
-        self._dead = self._reserve == "used" or not isinstance(error, StorageFull)
-        self._reserve = "used" if self._dead else "needed"
+        if not isinstance(error, Moved):
+            self._dead = self._reserve == "used" or not isinstance(error, StorageFull)
+            self._reserve = "used" if self._dead else "needed"
         for entry, future in waiting:
             if self._dead or entry[0] == codec.ASKED:
                 _refuse(future, error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +18,7 @@ from vbatch.sink.codec import (
     AT_FAILED,
     AT_TRIED,
 )
+from vbatch.state import PastFailure, usage_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -32,6 +33,7 @@ _USAGE_OF_RESULT = AT_COMPLETED["prompt_tokens"]
 _USAGE_OF_ATTEMPT = AT_ATTEMPT["prompt_tokens"]
 _DIGEST = {kind: at["row_digest"] for kind, at in codec.AT_OUTCOME.items()}
 _FORMER = AT_FAILED["former_digests"]
+_SETBACK = {f.name: AT_FAILED[f.name] for f in fields(PastFailure) if f.name in AT_FAILED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,12 +99,15 @@ class Replay:
         for entry, digest, place, unchanged in zip(entries, digests, places, same, strict=True):
             answered = entry[0] == codec.COMPLETED
             before = self._standing.get(entry[1])
+            self._tallies.setbacks.pop(entry[1], None)
             if before is None:
                 if place > 0 and not answered and (unchanged or self._stood_before(entry)):
+                    self._tallies.setbacks[entry[1]] = _setback(entry)
                     continue
                 if place:
                     self._displaced[place].append(entry[1])
             elif before.answered and not answered and before.digest in (digest, *entry[_FORMER]):
+                self._tallies.setbacks[entry[1]] = _setback(entry)
                 continue
             else:
                 (self._results if before.answered else self._failed).drop(before.number)
@@ -199,6 +204,13 @@ _COUNT = {
     codec.FAILED: _count_failed,
     codec.ABANDONED: _count_abandoned,
 }
+
+
+def _setback(entry: Sequence[Any]) -> PastFailure:
+    """What a later invocation needs to know of a failure that stands in no table."""
+    values = {name: entry[place] for name, place in _SETBACK.items()}
+    usage = usage_of(_spent(entry[AT_FAILED["prompt_tokens"] :]))
+    return PastFailure(**values, last_at=entry[AT_FAILED["at"]], usage=usage)
 
 
 def _spent(usage: Sequence[Any]) -> Spent:

@@ -267,10 +267,12 @@ class RunFolder:
     def _put_run_json(self, state: str, standing: Standing, live: Tallies | None) -> None:
         """What is on its way counts as possibly billed once nobody waits for it any more."""
         commit = self._books.commit
-        tallies = commit.tallies if state == "running" else commit.tallies.closed()
-        if live is not None:
+        tallies = commit.tallies.closed()
+        if state == "running":
+            now = commit.tallies if live is None else live
+            own = {k: v for k, v in now.by_key.items() if k[0] == self._invocation}
             earlier = {k: v for k, v in tallies.by_key.items() if k[0] != self._invocation}
-            tallies = replace(tallies, by_key={**earlier, **live.by_key})
+            tallies = replace(tallies, by_key={**earlier, **own})
         views.put_run_json(
             self._storage,
             self._layout,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import secrets
 import shutil
 import sys
 from contextlib import contextmanager, suppress
@@ -23,9 +24,13 @@ ASIDE = ".tmp"
 """Ending of a file that is not there yet: removed by the next command."""
 HIDDEN = ".vbatch"
 """Folder of what a run keeps for itself; whatever is made in it is its owner's only."""
+PROBE = f"{HIDDEN}-probe-"
+"""Beginning of a file that is there for a moment only."""
 
 _FULL_SYNC = getattr(fcntl, "F_FULLFSYNC", None)
 _SMALLEST_RESERVE = 64 << 10
+_UNKNOWN = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
+"""What a disk says that does not know such a thing."""
 
 
 class Storage:
@@ -72,6 +77,9 @@ class Storage:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(fd)
+        except OSError as error:
+            if error.errno not in _UNKNOWN:  # a disk that syncs no folders is still a disk
+                raise
         finally:
             os.close(fd)
 
@@ -113,10 +121,13 @@ def _allocate(fd: int, size: int) -> int:
 
 
 def _fill(fd: int, size: int) -> None:
-    if hasattr(os, "posix_fallocate"):
+    try:
         os.posix_fallocate(fd, 0, size)
-    elif os.pwrite(fd, bytes(size), 0) < size:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except (AttributeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in _UNKNOWN:
+            raise
+        if os.pwrite(fd, bytes(size), 0) < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
 
 
 @contextmanager
@@ -142,10 +153,31 @@ def reading(path: Path, other: type[Exception] = OSError) -> Iterator[None]:
     """Turn ``OSError``, ``ValueError`` and ``other`` into ``Corrupt`` that names the file."""
     try:
         yield
+    except PermissionError as error:
+        raise Corrupt(
+            f"{path} cannot be read: {error.strerror or error}. Make it readable for you, then run "
+            "the same command again"
+        ) from error
     except (OSError, ValueError, other) as error:
         raise Corrupt(
             f"{path} cannot be read: {error}. Restore it from a copy, or start over with --fresh"
         ) from error
+
+
+def is_there(path: Path) -> bool:
+    """Whether something has this name; raises ``OSError`` where that cannot be told.
+
+    Some versions of Python say of what may not be looked at that it does not exist.
+    """
+    try:
+        os.stat(path)  # noqa: PTH116 - as said above
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def _is_folder(path: Path) -> bool:
+    return is_there(path) and path.is_dir()
 
 
 def write_all(storage: Storage, fd: int, data: bytes, at: int) -> None:
@@ -185,9 +217,9 @@ def publish(storage: Storage, aside: Path, path: Path) -> None:
 def make_folder(storage: Storage, path: Path) -> None:
     """Make a folder, and its parents, if it is not there; its name outlives a power cut."""
     with storage_errors(path):
-        if path.is_dir():
+        if _is_folder(path):
             return
-        if not path.parent.is_dir():
+        if not _is_folder(path.parent):
             make_folder(storage, path.parent)
         path.mkdir(0o700 if HIDDEN in path.parts else 0o777, exist_ok=True)
         storage.sync_folder(path.parent)
@@ -195,7 +227,7 @@ def make_folder(storage: Storage, path: Path) -> None:
 
 def probe(storage: Storage, folder: Path) -> None:
     """Find out before anything is paid for whether ``folder`` can be written; ``StorageFull``."""
-    path = folder / "probe"
+    path = folder / f"{PROBE}{secrets.token_hex(4)}"
     put(storage, path, b"vbatch")
     with storage_errors(path):
         storage.remove(path)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from vbatch.errors import Mismatch
 from vbatch.sink.layout import TABLES
+from vbatch.sink.storage import reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,12 +29,14 @@ _OTHERS = 0o077
 def refuse_planted(layout: Layout) -> None:
     """Raise ``Mismatch`` for links inside the run, and for hidden files of somebody else.
 
+    Raises ``Corrupt`` if the run may not be looked at.
+
     The run itself may lie behind a link. Root may go on with anybody's run, as in a container.
     """
     me = os.geteuid()
     public = (layout.table(table) for table in TABLES if table != "failed")
     for path in (layout.hidden, *public):
-        if path.is_symlink():
+        if _is_link(path):
             raise _linked(path)
     for path, status in _kept_files(layout.hidden):
         if stat.S_ISLNK(status.st_mode):
@@ -50,6 +53,14 @@ def close_to_others(layout: Layout) -> None:
     if layout.hidden.stat().st_mode & _OTHERS:
         with suppress(OSError):  # a disk that knows no modes, or whose owner is another
             layout.hidden.chmod(0o700)
+
+
+def _is_link(path: Path) -> bool:
+    with reading(path):
+        try:
+            return stat.S_ISLNK(path.lstat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
 
 def _kept_files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:

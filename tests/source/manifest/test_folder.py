@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from tests.conftest import as_nobody
 from vbatch.errors import ManifestError
 from vbatch.records import BadRow, ImageSource
 from vbatch.source.manifest import folder_rows, needs_root, write_manifest
@@ -113,3 +114,12 @@ def test_a_manifest_that_cannot_be_written_leaves_nothing_behind(desk):
     with pytest.raises(ManifestError, match="cannot be written"):
         write_manifest(desk.folder / "p", desk.folder / "nowhere/m.parquet")
     assert [path.name for path in desk.folder.iterdir()] == ["p"]
+
+
+def test_a_manifest_that_we_may_not_write_or_whose_images_we_may_not_see_is_refused(commons):
+    (commons / "pics").mkdir()
+    with pytest.raises(ManifestError, match=r"locked/m\.jsonl: cannot be written"), as_nobody():
+        write_manifest(commons / "pics", commons / "locked/m.jsonl")
+    with pytest.raises(ManifestError, match="locked/pics: cannot be read"), as_nobody():
+        write_manifest(commons / "locked/pics", commons / "m.jsonl")
+    assert sorted(path.name for path in commons.iterdir()) == ["locked", "pics"]

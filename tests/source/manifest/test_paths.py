@@ -2,6 +2,7 @@ import os
 
 import pytest
 
+from tests.conftest import as_nobody
 from vbatch.errors import ManifestError
 from vbatch.source.manifest.paths import find_parts, root_of
 
@@ -57,6 +58,36 @@ def test_what_cannot_be_read_is_refused_with_advice(desk, path, message):
     with pytest.raises(ManifestError, match=message) as caught:
         find_parts([f"{desk.folder}/{path}"])
     assert str(desk.folder) in str(caught.value)
+
+
+def test_a_run_that_lies_among_the_rows_it_is_made_of_is_no_part_of_them(desk):
+    desk.raw("m.jsonl", b"{}")
+    desk.raw("runs/today/.vbatch/job.toml", b"")
+    desk.raw("runs/today/failures/part-000000.parquet", b"x")
+
+    assert [part.path for part in find_parts([str(desk.folder)])] == [str(desk.path("m.jsonl"))]
+
+
+@pytest.mark.parametrize("name", ["locked/m.jsonl", "locked", "locked/*/m.jsonl"])
+def test_what_we_may_not_read_is_refused(commons, name):
+    with (
+        pytest.raises(ManifestError, match=r"cannot be read|nothing matches") as caught,
+        as_nobody(),
+    ):
+        find_parts([f"{commons}/{name}"])
+    assert f"{commons}/locked" in str(caught.value)
+
+
+def test_a_folder_within_that_we_may_not_list_is_no_empty_one(commons):
+    (commons / "m.jsonl").touch()
+    words = r"locked: cannot be read \(Permission denied\)$"
+    with pytest.raises(ManifestError, match=words), as_nobody():
+        find_parts([str(commons)])
+
+
+def test_where_images_lie_cannot_be_told_of_what_we_may_not_enter(commons):
+    with pytest.raises(ManifestError, match="cannot be read"), as_nobody():
+        root_of([f"{commons}/locked/m.jsonl"])
 
 
 def test_a_remote_manifest_is_refused():

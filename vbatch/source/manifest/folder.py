@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from vbatch.errors import ManifestError
 from vbatch.source.manifest.imagefolder import image_files
-from vbatch.source.manifest.lines import CODECS
+from vbatch.source.manifest.lines import CODECS, refusing_unreadable
 from vbatch.source.manifest.paths import LINES, TABLE
 
 if TYPE_CHECKING:
@@ -30,8 +30,9 @@ def folder_rows(folder: Path) -> Iterator[dict[str, str]]:
     Raises:
         ManifestError: no folder, or a file name that is not UTF-8 and so cannot be written.
     """
-    if not folder.is_dir():
-        raise ManifestError("there is no such folder", path=folder)
+    with refusing_unreadable(str(folder)):
+        if not folder.is_dir():
+            raise ManifestError("there is no such folder", path=folder)
     for name in image_files(str(folder)):
         try:
             name.encode()
@@ -60,7 +61,8 @@ def write_manifest(folder: Path, out: Path) -> int:
     except (OSError, pa.ArrowException) as e:
         raise ManifestError(f"cannot be written: {e}", path=out) from e
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # where it could not be made, there is nothing to remove
+            beside.unlink()
     return count
 
 

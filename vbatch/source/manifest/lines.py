@@ -44,7 +44,8 @@ def refusing_unreadable(path: str) -> Iterator[None]:
         yield
     except (OSError, pa.ArrowException, UnicodeDecodeError, MemoryError) as e:
         reason = getattr(e, "strerror", None) or str(e) or type(e).__name__
-        raise ManifestError(f"cannot be read ({reason}); is it complete?", path=path) from e
+        question = "" if isinstance(e, PermissionError) else "; is it complete?"
+        raise ManifestError(f"cannot be read ({reason}){question}", path=path) from e
 
 
 def read_lines(file: IO[bytes], path: str, size_bytes: int) -> Iterator[Line]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote
 
 from vbatch.errors import ManifestError
+from vbatch.source.manifest.lines import refusing_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -38,17 +39,23 @@ def find_parts(paths: Sequence[str]) -> tuple[Part, ...]:
     """The parts of a manifest in reading order, each once.
 
     Raises:
-        ManifestError: a path is not there, matches nothing, or is of no kind we read.
+        ManifestError: a path is not there, matches nothing, may not be read, or is of no kind we
+            read.
     """
     found: dict[str, Part] = {}
     for path in paths:
-        for part in _expand(path):
-            found.setdefault(os.path.realpath(part.path), part)
+        with refusing_unreadable(path):
+            for part in _expand(path):
+                found.setdefault(os.path.realpath(part.path), part)
     return _with_typed_partitions(list(found.values()))
 
 
 def root_of(paths: Sequence[str]) -> Path:
-    """The folder that relative images are looked for in: of a glob its fixed part."""
+    """The folder that relative images are looked for in: of a glob its fixed part.
+
+    Raises:
+        ManifestError: a path may not be read.
+    """
     return Path(os.path.commonpath([_fixed(path) for path in paths]))
 
 
@@ -80,7 +87,7 @@ def _matching(pattern: str) -> Iterator[Part]:
 
 
 def _in_folder(folder: str) -> Iterator[Part]:
-    if Path(folder, ".vbatch").is_dir():
+    if _is_run(folder):
         failures = Path(folder, "failures")
         raise ManifestError(
             f"this is a run, not a manifest; its failed rows are in {failures}", path=folder
@@ -105,10 +112,26 @@ def _in_folder(folder: str) -> Iterator[Part]:
 
 
 def _files_below(folder: str) -> Iterator[str]:
-    """Files in sorted order, without those that begin with ``.`` or ``_``: they are no data."""
-    for here, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name[0] not in "._")
+    """Files in sorted order, without those that begin with ``.`` or ``_``, and without runs.
+
+    Neither is data, and a run can lie among what it is made of.
+    """
+    for here, folders, files in os.walk(folder, onerror=_refuse):
+        folders[:] = sorted(
+            name for name in folders if name[0] not in "._" and not _is_run(f"{here}/{name}")
+        )
         yield from (f"{here}/{name}" for name in sorted(files) if name[0] not in "._")
+
+
+def _is_run(folder: str) -> bool:
+    try:
+        return Path(folder, ".vbatch").is_dir()
+    except PermissionError:  # the walk itself will say so
+        return False
+
+
+def _refuse(error: OSError) -> None:
+    raise ManifestError(f"cannot be read ({error.strerror})", path=error.filename)
 
 
 def _file(path: str, *, base: str) -> Part:
@@ -127,12 +150,13 @@ def _file(path: str, *, base: str) -> Part:
 
 def _fixed(path: str) -> str:
     """The folder of a file, a folder itself, or the part of a pattern before its first wildcard."""
-    if Path(path).is_dir():
-        return path
-    fixed = Path(path).parent
-    while glob.has_magic(str(fixed)) and not Path(path).exists():
-        fixed = fixed.parent
-    return str(fixed)
+    with refusing_unreadable(path):
+        if Path(path).is_dir():
+            return path
+        fixed = Path(path).parent
+        while glob.has_magic(str(fixed)) and not Path(path).exists():
+            fixed = fixed.parent
+        return str(fixed)
 
 
 def _partition(path: str, base: str) -> dict[str, JsonValue]:
