@@ -280,6 +280,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def sounds_secret(name: str) -> bool:
+    """Whether a variable or header of this name may hold a secret."""
+    return _SOUNDS_SECRET.search(name) is not None
+
+
 def redact(text: str, secrets: Sequence[str]) -> str:
     """Return ``text`` without the values in ``secrets``, whatever their place in it.
 
@@ -296,6 +301,7 @@ def redact(text: str, secrets: Sequence[str]) -> str:
     return text
 
 
+_SOUNDS_SECRET = re.compile(r"auth|cookie|cred|key|pass|pwd|secret|token", re.IGNORECASE)
 _MARKS = ("\\", "%", "&")
 _MIN_HIDDEN_CHARS = 6
 """Of shorter values base64 leaves so little that other words would look like it."""

@@ -145,3 +145,9 @@ def test_a_failed_handshake_is_told_in_words_and_not_as_an_error_of_the_system()
 
 def test_an_exception_without_words_is_named():
     assert "TimeoutError" in seam.translate(TimeoutError(), host="h", connected=True).message
+
+
+def test_what_cannot_be_decoded_once_the_request_may_be_out_is_no_address():
+    error = UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+    ours = seam.translate(error, host="host.example", connected=True)
+    assert (type(ours), ours.code) == (AmbiguousError, "bad_response")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import threading
 from contextlib import asynccontextmanager
 
@@ -234,6 +235,25 @@ async def test_no_free_file_descriptor_for_the_next_segment_only_makes_this_one_
         await b.record(rows.completed("b"))
         (closed,) = b.closed
         assert b.ids(1, closed.end) == [("C", "a"), ("A", "b"), ("C", "b")]
+
+
+async def test_a_segment_that_has_its_name_and_cannot_be_gone_on_with_ends_the_run(bench):
+    class FewFiles(Quick):
+        short = False
+
+        def sync_folder(self, folder):
+            if self.short:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    disk = FewFiles()
+    async with bench(disk, Rolling(outcomes=1)) as b:
+        disk.short = True
+        await b.record(rows.completed("a"))
+        assert "ulimit -n" in b.recorder.trouble.message
+        disk.short = False
+        await b.record(rows.completed("b"))
+        found = [entry for n in b.layout.segments() for entry in b.ids(n)]
+        assert {*found} == {("C", "a"), ("C", "b")}
 
 
 async def test_a_run_that_was_taken_meanwhile_is_not_written_to(bench):

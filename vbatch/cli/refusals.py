@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from contextlib import suppress
 
 from vbatch.cli.screen import as_document, say
-from vbatch.errors import StorageFull
+from vbatch.errors import StorageFull, sounds_secret
 
-_SOUNDS_SECRET = re.compile(r"key|passw|secret|token", re.IGNORECASE)
+_PLACES = ("PWD", "OLDPWD")
 _MIN_SECRET_CHARS = 6
 
 
@@ -31,5 +30,5 @@ def loose_secrets() -> list[str]:
     return [
         value
         for name, value in os.environ.items()
-        if _SOUNDS_SECRET.search(name) and len(value) >= _MIN_SECRET_CHARS
+        if sounds_secret(name) and name not in _PLACES and len(value) >= _MIN_SECRET_CHARS
     ]

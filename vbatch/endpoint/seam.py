@@ -95,6 +95,8 @@ def _verdict(error: BaseException, *, connected: bool) -> _Verdict:
     verdict = next(named, _CUT)
     if verdict in (_CUT, _LATE) and not connected:
         return _UNREACHED
+    if connected and isinstance(error, UnicodeError):
+        return _GARBLED
     return verdict
 
 

@@ -6,6 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from vbatch.errors import sounds_secret
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -13,7 +15,6 @@ if TYPE_CHECKING:
 
 _DOLLAR = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<inside>[^{}]*)(?P<end>\}?))")
 _REFERENCE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
-_SOUNDS_SECRET = re.compile(r"auth|cookie|cred|key|pass|pwd|secret|token", re.IGNORECASE)
 
 MIN_SECRET_CHARS = 6
 """Shorter values from the environment are taken for settings (``8080``, ``prod``): blotting them
@@ -92,6 +93,6 @@ class Environment:
         if len(value) >= MIN_SECRET_CHARS:
             forms = {value, json.dumps(value, ensure_ascii=False)[1:-1]}
             self.secrets |= forms
-            if _SOUNDS_SECRET.search(name):
+            if sounds_secret(name):
                 self._sounding_secret |= forms
         return value

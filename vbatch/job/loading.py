@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from vbatch.errors import JobError
+from vbatch.errors import JobError, sounds_secret
 from vbatch.job import fitting, spoken
 from vbatch.job.environment import Environment
 from vbatch.job.layers import Tree, layered, stacked, without
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from vbatch.job.spoken import Setting
 
 _COMMAND_LINE = "command line"
-_SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie", re.IGNORECASE)
 _MIN_KEY_CHARS = 4
 _KEY = ("endpoint", "api_key_env")
 _PROFILE = ("endpoint", "profile")
@@ -203,7 +201,7 @@ def _secrets(endpoint: Endpoint, api_key: str | None) -> Iterator[str]:
     if api_key is not None and len(api_key) >= _MIN_KEY_CHARS:
         yield api_key
     for name, value in endpoint.headers.items():
-        if _SECRET_HEADER.search(name):
+        if sounds_secret(name):
             yield from (
                 word for word in (value, *value.split()[-1:]) if len(word) >= _MIN_KEY_CHARS
             )

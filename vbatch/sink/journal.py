@@ -78,6 +78,11 @@ class Journal:
         self._reserve: int | None = self._make_reserve()
         self._now = self._begin(number, follows=None)
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether it can still be written to where it is."""
+        return self._broken is None
+
     def append(self, bodies: Sequence[bytes], *, outcomes: int = 0) -> None:
         """Write records as one piece: all of them are kept, or none."""
         if self._broken is not None:

@@ -180,7 +180,7 @@ class Recorder:
             if self._journal.due(self._rolling):
                 batch.closed.append(self._journal.roll())
         except StorageFull as error:
-            if not is_out_of_files(error):  # else a later batch begins the next segment
+            if not (self._journal.goes_on and is_out_of_files(error)):  # else a later batch rolls
                 batch.late_error = error
 
     def _settle(self, batch: _Batch) -> None:

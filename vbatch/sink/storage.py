@@ -29,6 +29,7 @@ PROBE = f"{HIDDEN}-probe-"
 
 _FULL_SYNC = getattr(fcntl, "F_FULLFSYNC", None)
 _SMALLEST_RESERVE = 64 << 10
+_FEW_FILES = (errno.EMFILE, errno.ENFILE)
 _UNKNOWN = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
 """What a disk says that does not know such a thing."""
 
@@ -136,8 +137,10 @@ def storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        few_files = error.errno in _FEW_FILES
+        wanted = "Raise `ulimit -n`" if few_files else "Make room (or the folder writable)"
         raise StorageFull(
-            f"cannot write {path}: {error.strerror or error}. Make room (or the folder writable), "
+            f"cannot write {path}: {error.strerror or error}. {wanted}, "
             "then run the same command again: nothing recorded is lost"
         ) from error
 
@@ -145,7 +148,7 @@ def storage_errors(path: Path) -> Iterator[None]:
 def is_out_of_files(error: StorageFull) -> bool:
     """Whether the process, not the disk, had no room: no file descriptor was free just now."""
     cause = error.__cause__
-    return isinstance(cause, OSError) and cause.errno in (errno.EMFILE, errno.ENFILE)
+    return isinstance(cause, OSError) and cause.errno in _FEW_FILES
 
 
 @contextmanager

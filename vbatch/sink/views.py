@@ -148,11 +148,11 @@ Answers of a vision model to a manifest of images, written by vbatch.
 - `superseded/` holds answers that later ones replaced, `usage.parquet` what it all came to
 
 ```python
-import pandas, duckdb, datasets
+import os, pandas, duckdb, datasets
 
 pandas.read_parquet("results")
 duckdb.sql("from 'results/*.parquet'")
-datasets.load_dataset(".", "results")  # a table without rows is left out
+datasets.load_dataset(os.getcwd(), "results")  # a table without rows is left out
 ```
 
 If the run was killed, an id can stand in two parts until the next `vbatch run`; the part with the

@@ -4,6 +4,7 @@ import pytest
 
 from tests.conftest import as_nobody
 from vbatch.errors import ManifestError
+from vbatch.source.manifest.imagefolder import image_files
 from vbatch.source.manifest.paths import find_parts, root_of
 
 
@@ -64,8 +65,16 @@ def test_a_run_that_lies_among_the_rows_it_is_made_of_is_no_part_of_them(desk):
     desk.raw("m.jsonl", b"{}")
     desk.raw("runs/today/.vbatch/job.toml", b"")
     desk.raw("runs/today/failures/part-000000.parquet", b"x")
+    desk.raw("runs/today/failures/b.jsonl", b"{}")
+    desk.raw("pictures/a.png", b"x")
+    desk.raw("pictures/today/.vbatch/job.toml", b"")
+    desk.raw("pictures/today/b.png", b"x")
 
-    assert [part.path for part in find_parts([str(desk.folder)])] == [str(desk.path("m.jsonl"))]
+    assert _found(str(desk.folder)) == [("lines", str(desk.path("m.jsonl")))]
+    assert _found(f"{desk.folder}/**/*.jsonl") == [("lines", str(desk.path("m.jsonl")))]
+    assert [*image_files(str(desk.path("pictures")))] == ["a.png"]
+    named = str(desk.path("runs/today/failures/part-000000.parquet"))
+    assert _found(f"{desk.folder}/runs/*/failures/*.parquet") == [("table", named)]
 
 
 @pytest.mark.parametrize("name", ["locked/m.jsonl", "locked", "locked/*/m.jsonl"])

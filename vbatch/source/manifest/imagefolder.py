@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from vbatch.records import ManifestFile
 from vbatch.source.manifest.lines import refusing_unreadable
-from vbatch.source.manifest.paths import IMAGE
+from vbatch.source.manifest.paths import IMAGE, is_run
 from vbatch.source.manifest.raw import RawRow
 from vbatch.source.manifest.snapshot import changed
 
@@ -83,12 +83,14 @@ class Folder:
 def image_files(folder: str) -> Iterator[str]:
     """Paths of the images below a folder, relative to it, with ``/``, in sorted order.
 
-    Hidden files and folders are left out, and links to anything outside.
+    Hidden files and folders are left out, runs, and links to anything outside.
     """
     root = Path(folder).resolve()
     with refusing_unreadable(folder):
         for here, folders, files in os.walk(folder, onerror=_raise):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            folders[:] = sorted(
+                name for name in folders if name[0] != "." and not is_run(f"{here}/{name}")
+            )
             below = os.path.relpath(here, folder)
             before = "" if below == "." else f"{below}/"
             for name in sorted(files):

@@ -76,6 +76,9 @@ def _expand(path: str) -> Iterator[Part]:
 
 def _matching(pattern: str) -> Iterator[Part]:
     matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - the pattern is absolute
+    if "**" in pattern:
+        fixed = _fixed(pattern)
+        matches = [match for match in matches if not _is_in_run(match, below=fixed)]
     if not matches:
         raise ManifestError("nothing matches this pattern", path=pattern)
     for match in matches:
@@ -87,7 +90,7 @@ def _matching(pattern: str) -> Iterator[Part]:
 
 
 def _in_folder(folder: str) -> Iterator[Part]:
-    if _is_run(folder):
+    if is_run(folder):
         failures = Path(folder, "failures")
         raise ManifestError(
             f"this is a run, not a manifest; its failed rows are in {failures}", path=folder
@@ -118,16 +121,22 @@ def _files_below(folder: str) -> Iterator[str]:
     """
     for here, folders, files in os.walk(folder, onerror=_refuse):
         folders[:] = sorted(
-            name for name in folders if name[0] not in "._" and not _is_run(f"{here}/{name}")
+            name for name in folders if name[0] not in "._" and not is_run(f"{here}/{name}")
         )
         yield from (f"{here}/{name}" for name in sorted(files) if name[0] not in "._")
 
 
-def _is_run(folder: str) -> bool:
+def is_run(folder: str) -> bool:
+    """Whether a run has its folder here; what is in it is its own, and no manifest's."""
     try:
         return Path(folder, ".vbatch").is_dir()
-    except PermissionError:  # the walk itself will say so
+    except PermissionError:  # whoever walks through it will say so
         return False
+
+
+def _is_in_run(path: str, *, below: str) -> bool:
+    folders = (folder for folder in Path(path).parents if folder.is_relative_to(below))
+    return any(is_run(str(folder)) for folder in folders)
 
 
 def _refuse(error: OSError) -> None:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _BATCH_BYTES = 8 << 20
 _BATCH_ROWS = 2048
+_PICTURE_ROWS = 64
+"""Of a batch with embedded images, of whose dictionary nothing is known before they are read."""
 _REPEATED_BYTES = 32 << 20
 """Of a batch in which every row holds the largest value of a dictionary."""
 _READ_BYTES = 1 << 20
@@ -59,7 +61,7 @@ class Table:
             self._metadata = file.metadata
             arrow = file.schema_arrow
             self._leaves = [file.schema.column(n).path for n in range(file.metadata.num_columns)]
-            self._most_rows = _most_rows(file)
+            self._texts = _texts(file)
         self._count: int = self._metadata.num_rows
         self._names = own_names(arrow, columns)
         self._fields = {field.name: field for field in arrow if field.name in self._names}
@@ -118,7 +120,7 @@ class Table:
         if not leaves:
             yield [None] * self._count
             return
-        for _, batch in self._batches(leaves, None, self._most_rows):
+        for _, batch in self._batches(leaves, None, _BATCH_ROWS):
             columns, _ = self._columns(batch)
             look.see_images(columns)
             ids = columns.get(lay.id[0], ())
@@ -184,9 +186,12 @@ class Table:
         return [
             leaf
             for leaf in self._leaves
-            if not leaf.endswith(".bytes")
-            and any(leaf == name or leaf.startswith(f"{name}.") for name in wanted)
+            if not leaf.endswith(".bytes") and _is_within(leaf, wanted)
         ]
+
+    def _holds_pictures(self, leaf: str) -> bool:
+        column = self._fields.get(leaf)
+        return leaf.endswith(".bytes") or (column is not None and is_bytes(column.type))
 
     def _rows(
         self, wanted: list[str], skip: bytes | None = None, *, size: int | None = None
@@ -233,13 +238,21 @@ class Table:
         self, wanted: list[str], skip: bytes | None, size: int
     ) -> Iterator[tuple[Collection[int], pa.RecordBatch]]:
         check_unchanged(self._path, self._then, self._now())
+        wanted_leaves = {leaf for leaf in self._texts if _is_within(leaf, wanted)}
+        pictures = {leaf for leaf in wanted_leaves if self._holds_pictures(leaf)}
+        texts = {leaf: self._texts[leaf] for leaf in wanted_leaves - pictures}
+        size = min(size, _PICTURE_ROWS) if pictures else size
         with self._open() as file:
             start = 0
             for group in range(file.num_row_groups):
                 end = start + file.metadata.row_group(group).num_rows
                 if skip is None or skip.find(0, start, end) >= 0:
+                    repeated = _largest_repeated(file, group, texts)
                     batches = file.iter_batches(
-                        size, row_groups=[group], columns=wanted, use_threads=False
+                        max(1, min(size, _REPEATED_BYTES // repeated)),
+                        row_groups=[group],
+                        columns=wanted,
+                        use_threads=False,
                     )
                     yield from self._unskipped(batches, start, end, skip)
                 start = end
@@ -270,7 +283,7 @@ class Table:
         about: Any = self._metadata
         groups = [about.row_group(n) for n in range(about.num_row_groups)]
         row_bytes = max((g.total_byte_size // max(g.num_rows, 1) for g in groups), default=1)
-        return max(1, min(self._most_rows, _BATCH_BYTES // max(row_bytes, 1)))
+        return max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(row_bytes, 1)))
 
     def _now(self) -> Snapshot:
         with refusing_unreadable(self._path):
@@ -287,18 +300,26 @@ class Table:
             yield file
 
 
-def _most_rows(file: pq.ParquetFile) -> int:
-    """Rows of a batch that is small even if each holds a dictionary's largest value."""
-    columns = [file.schema.column(n) for n in range(file.metadata.num_columns)]
-    texts = [n for n, column in enumerate(columns) if column.physical_type == "BYTE_ARRAY"]
-    repeated = 0
-    for number in range(file.num_row_groups if texts else 0):
-        # What is damaged raises while a row is read, and ends the process where metadata is asked.
-        paths = [columns[n].path for n in texts]
-        next(file.iter_batches(1, row_groups=[number], columns=paths, use_threads=False), None)
-        group: Any = file.metadata.row_group(number)
-        repeated = max(repeated, *(_dictionary_bytes(group.column(n)) for n in texts))
-    return max(1, min(_BATCH_ROWS, _REPEATED_BYTES // max(repeated, 1)))
+def _is_within(leaf: str, names: Collection[str]) -> bool:
+    return any(leaf == name or leaf.startswith(f"{name}.") for name in names)
+
+
+def _texts(file: pq.ParquetFile) -> dict[str, int]:
+    """The leaves that hold texts or bytes, and their numbers."""
+    leaves = (file.schema.column(n) for n in range(file.metadata.num_columns))
+    return {leaf.path: n for n, leaf in enumerate(leaves) if leaf.physical_type == "BYTE_ARRAY"}
+
+
+def _largest_repeated(file: pq.ParquetFile, group: int, texts: dict[str, int]) -> int:
+    """About how large a text may be that stands in every row, as a dictionary holds it.
+
+    What is damaged raises while a row is read, and ends the process where metadata is asked for it.
+    """
+    if not texts:
+        return 1
+    next(file.iter_batches(1, row_groups=[group], columns=[*texts], use_threads=False), None)
+    about: Any = file.metadata.row_group(group)
+    return max(1, *(_dictionary_bytes(about.column(n)) for n in texts.values()))
 
 
 def _dictionary_bytes(chunk: Any) -> int:
