@@ -135,20 +135,26 @@ def test_of_many_who_start_at_once_one_holds_it_and_the_others_name_it(lock_file
 def test_a_child_of_the_holder_does_not_keep_the_lock_alive(lock_file):
     held = take(lock_file)
     ours, theirs = os.pipe()
+    ready, begun = os.pipe()
     with warnings.catch_warnings():  # it has no heartbeat: that is what we want
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
         os.close(theirs)
+        os.write(begun, b"!")
         os.read(ours, 1)
         held.release()
         os._exit(0)
-    os.close(ours)
-    with pytest.raises(Locked):
-        take(lock_file)
-    held.release()
-
-    with held_by_us(lock_file) as second:
-        os.close(theirs)
-        assert os.waitpid(child, 0)[1] == 0
-        assert read_holder(lock_file) == second.holder
+    os.read(ready, 1)  # a child that has not come to life yet has let go of nothing
+    try:
+        with pytest.raises(Locked):
+            take(lock_file)
+        held.release()
+        second = take(lock_file)
+    finally:
+        for fd in (ours, theirs, ready, begun):
+            os.close(fd)  # else the child waits for ever, and holds what else it has inherited
+        ended = os.waitpid(child, 0)[1]
+    assert ended == 0
+    assert read_holder(lock_file) == second.holder
+    second.release()
