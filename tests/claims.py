@@ -145,7 +145,7 @@ CLAIMS = (
         "two signals",
         "two signals, also while a disk or a thread hangs",
         "tests/crash/test_signals.py",
-        ("signals", "times", 100),
+        ("signals", "times", 50),
         over_2s="that took longer than 2 s",
     ),
     _claim(

@@ -49,3 +49,13 @@ def test_the_test_that_catches_is_named_and_the_tree_is_mended(tree):
 
 def test_a_sabotage_that_no_test_notices_survives(tree):
     assert catcher(Sabotage("quiet", "small.py", "42", "43", ("test_small.py",)), tree) is None
+
+
+def test_what_a_sabotaged_tree_reaches_is_no_evidence(tree, monkeypatch, tmp_path_factory):
+    evidence = tmp_path_factory.mktemp("evidence")
+    monkeypatch.setenv("VBATCH_EVIDENCE", str(evidence))
+    (tree / "test_small.py").write_text(
+        "import os\n\ndef test_it():\n    assert 'VBATCH_EVIDENCE' not in os.environ\n"
+    )
+
+    assert catcher(Sabotage("quiet", "small.py", "42", "43", ("test_small.py",)), tree) is None
