@@ -8,7 +8,7 @@ LONG   := tests/crash tests/faults tests/guards tests/corpora tests/endpoint/tes
           tests/stories/test_long_waits.py tests/stories/test_tails.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak mutants check format clean
+.PHONY: help setup demo test soak bench mutants check format clean
 
 help: ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -34,6 +34,9 @@ soak: $(READY) ## the long suites, about two hours; writes what they reached to 
 	VBATCH_SOAK=1 VBATCH_EVIDENCE=.evidence $(BIN)/python -m pytest -n 2 -q $(LONG)
 	VBATCH_EVIDENCE=.evidence $(BIN)/python -m tests.mutants
 	$(BIN)/python -m tests.reliability .evidence
+
+bench: $(READY) ## what a row costs beside a loop that only sends; writes benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks
 
 mutants: $(READY) ## sabotage vbatch in every way on the list and show which test notices
 	$(BIN)/python -m tests.mutants

@@ -1,0 +1,1 @@
+"""What vbatch costs, as ratios measured in one run: ``python -m benchmarks``."""
