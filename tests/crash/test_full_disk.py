@@ -62,6 +62,12 @@ def check_goes_on(bench) -> set[str]:
     return bench.ids - {*found}
 
 
+def prove(evidence, after: int, lost: set[str]) -> None:
+    assert after == 0
+    assert not lost
+    evidence.add("disk full", cases=1, requests_after=after, lost=len(lost))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_a_disk_that_fills_up_stops_the_run_at_once(bench_on, small_disks, size, evidence):
@@ -72,9 +78,7 @@ def test_a_disk_that_fills_up_stops_the_run_at_once(bench_on, small_disks, size,
 
     small_disks.remount(disk, size=65_536)
     lost = check_goes_on(bench)
-    assert after == 0
-    assert not lost
-    evidence.add("disk full", cases=1, requests_after=after, lost=len(lost))
+    prove(evidence, after, lost)
 
 
 @pytest.mark.slow
@@ -86,9 +90,7 @@ def test_there_is_room_for_more_answers_than_the_reserve_holds(bench_on, small_d
 
     small_disks.remount(disk, size=65_536)
     lost = check_goes_on(bench)
-    assert after == 0
-    assert not lost
-    evidence.add("disk full", cases=1, requests_after=after, lost=len(lost))
+    prove(evidence, after, lost)
 
 
 @pytest.mark.slow
@@ -101,9 +103,7 @@ def test_a_disk_out_of_inodes_stops_the_run_at_once(bench_on, small_disks, inode
 
     small_disks.remount(disk, nr_inodes=1_000)
     lost = check_goes_on(bench)
-    assert after == 0
-    assert not lost
-    evidence.add("disk full", cases=1, requests_after=after, lost=len(lost))
+    prove(evidence, after, lost)
 
 
 @pytest.mark.slow
@@ -124,9 +124,7 @@ def test_a_disk_that_fills_up_in_a_commit_leaves_no_torn_part(
         assert pq.read_table(part).num_rows, "whole: what failed came after it"
     (disk / "ballast").unlink()
     lost = check_goes_on(bench)
-    assert after == 0
-    assert not lost
-    evidence.add("disk full", cases=1, requests_after=after, lost=len(lost))
+    prove(evidence, after, lost)
 
 
 @pytest.mark.slow
@@ -137,9 +135,7 @@ def test_a_limit_on_file_size_stops_the_run_at_once(bench_on, limit_kib, evidenc
     after = stopped_by_the_disk(bench, small_files={"size_bytes": limit_kib << 10})
 
     lost = check_goes_on(bench)
-    assert after == 0
-    assert not lost
-    evidence.add("disk full", cases=1, requests_after=after, lost=len(lost))
+    prove(evidence, after, lost)
 
 
 @pytest.mark.slow
@@ -150,9 +146,7 @@ def test_a_sync_that_failed_is_never_trusted_again(bench_on, at, evidence):
     after = stopped_by_the_disk(bench, losing_disk={"at": at})
 
     lost = check_goes_on(bench)
-    assert after == 0
-    assert not lost
-    evidence.add("disk full", cases=1, requests_after=after, lost=len(lost))
+    prove(evidence, after, lost)
 
 
 @pytest.mark.slow
@@ -175,6 +169,4 @@ def test_a_disk_that_takes_nothing_is_found_before_anything_is_asked(
     after = bench.server.sums["requests"] - asked_before
     small_disks.remount(disk, "rw")
     lost = check_goes_on(bench)
-    assert after == 0
-    assert not lost
-    evidence.add("disk full", cases=1, requests_after=after, lost=len(lost))
+    prove(evidence, after, lost)
