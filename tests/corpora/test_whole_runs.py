@@ -65,7 +65,7 @@ def test_a_run_over_odd_values_fails_their_rows_and_no_other(endpoint, workshop,
 
     results, failures = tables_of(workshop)
     assert summary.exit_code == 3
-    assert results[0]["id"] == "before"
+    assert "before" in {row["id"] for row in results}
     assert len(results) > 100
     bad = [row for row in failures if row["code"] == "bad_row"]
     assert len(bad) > 100
