@@ -27,11 +27,11 @@ demo: $(READY) ## caption the sample pictures with the built-in endpoint and sho
 	@$(BIN)/python jobs/show.py runs/sample
 
 test: $(READY) ## run every test, with branch coverage
-	$(BIN)/python -m pytest -n 2 --cov --cov-report=term --cov-fail-under=95 -q
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=term --cov-fail-under=95
 
 soak: $(READY) ## the long suites, about two hours; writes what they reached to docs/reliability.md
 	rm -rf .evidence
-	VBATCH_SOAK=1 VBATCH_EVIDENCE=.evidence $(BIN)/python -m pytest -n 2 -q $(LONG)
+	VBATCH_SOAK=1 VBATCH_EVIDENCE=.evidence $(BIN)/python -m pytest -n 2 --timeout=7200 $(LONG)
 	VBATCH_EVIDENCE=.evidence $(BIN)/python -m tests.mutants
 	$(BIN)/python -m tests.reliability .evidence
 

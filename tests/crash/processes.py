@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -75,7 +76,7 @@ class Nursery:
             env=environment,
             start_new_session=True,
         )
-        assert json.loads(self._server.stdout.readline()) == "ready"
+        assert self._reply() == "ready"
 
     def fork(self, *words, cwd: Path, env=None, **pranks) -> Process:
         """Run ``vbatch words`` in a process of its own, with ``pranks`` played on it."""
@@ -127,6 +128,12 @@ class Nursery:
     def _ask(self, order):
         self._server.stdin.write(json.dumps(order).encode() + b"\n")
         self._server.stdin.flush()
+        return self._reply()
+
+    def _reply(self):
+        """The next line; a nursery that hangs is ended, and fails the test instead."""
+        if not select.select([self._server.stdout], [], [], PATIENCE_S)[0]:
+            self._server.kill()
         return json.loads(self._server.stdout.readline())
 
 

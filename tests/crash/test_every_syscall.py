@@ -17,7 +17,7 @@ SEGMENT = 9
 STRIDES = {"before": share(1, 16), "after": share(1, 16), "torn": share(1, 4)}
 SHARES = 4
 """Each test takes every fourth of the points, so that two processes share them."""
-CALLS = ("pwrite64", "fsync", "rename", "unlink", "mkdir")
+CALLS = ("pwrite64", "fsync", "rename", "unlink", "mkdir", "sendto")
 
 
 @pytest.fixture

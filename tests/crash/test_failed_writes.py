@@ -101,4 +101,5 @@ def test_a_table_whose_end_is_gone_though_nobody_said_so_is_noticed_before_it_co
     for at in range(1, whole.tables, share(1, 4)):
         disk = Forgetful(at)
         lost = lost_with(disk, tmp_path / str(at), undisturbed[0])
+        assert lost == 0
         evidence.add("failed writes", points=disk.failed, lost=lost)

@@ -111,7 +111,7 @@ def test_one_signal_to_a_process_with_its_imports_wastes_no_answer(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(share(10, 4)))
+@pytest.mark.parametrize("seed", range(share(20, 4)))
 def test_two_signals_end_a_run_whose_endpoint_hangs(silent, seed, evidence):
     chance = random.Random(seed)
     slow = []

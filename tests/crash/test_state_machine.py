@@ -32,7 +32,7 @@ from tests.evidence import SOAK, share
 ROWS = [f"r{n}" for n in range(6)]
 SEEDS = share(4, 2)
 EXAMPLES = share(50, 25)
-SOAK_S = 300.0
+SOAK_S = 600.0
 
 
 class Machine(RuleBasedStateMachine):
@@ -175,6 +175,7 @@ def test_whatever_happens_the_run_is_what_was_recorded(evidence, number):
     while True:
         machine = seed(number)(type("Seeded", (Machine,), {}))
         run_state_machine_as_test(machine, settings=profile)
+        assert machine.examples > 0
         evidence.add("state machine", examples=machine.examples, steps=machine.steps)
         number += SEEDS
         if not SOAK or time.monotonic() > until:

@@ -44,6 +44,8 @@ def test_the_heart_beats_by_itself_until_the_end(lock_file, monkeypatch):
     held.release()
     for heart in hearts:
         heart.join()
+    assert read_holder(lock_file).beat_at == T0 + 300
+    assert read_holder(lock_file).released
 
 
 def test_a_heart_that_finds_another_holder_stops_and_says_so(lock_file, monkeypatch):

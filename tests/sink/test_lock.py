@@ -8,8 +8,8 @@ import socket
 import subprocess
 import sys
 import threading
-import warnings
 from collections import Counter
+from contextlib import ExitStack
 
 import pytest
 
@@ -19,6 +19,26 @@ from vbatch.clock import SystemClock
 from vbatch.errors import Exit, Locked
 from vbatch.sink.holder import boot_id, read_holder
 from vbatch.sink.lock import Lock, is_held
+
+
+@pytest.fixture
+def script():
+    """Python in a process of its own, which no test leaves behind: ``script(code, *words)``."""
+    with ExitStack() as stack:
+
+        def begin(code, *words) -> subprocess.Popen:
+            started = subprocess.Popen(
+                [sys.executable, "-c", code, *map(str, words)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            stack.enter_context(started)
+            stack.callback(started.kill)
+            return started
+
+        yield begin
 
 
 def test_a_second_holder_is_refused_and_told_who_holds_it(lock_file):
@@ -97,6 +117,7 @@ def test_looks_at_a_run_that_was_killed_do_not_keep_others_from_it(lock_file):
         ended.set()
         for looker in lookers:
             looker.join()
+    assert read_holder(lock_file).released
 
 
 def test_one_who_holds_it_briefly_is_waited_for(lock_file):
@@ -132,29 +153,63 @@ def test_of_many_who_start_at_once_one_holds_it_and_the_others_name_it(lock_file
         winner.release()
 
 
-def test_a_child_of_the_holder_does_not_keep_the_lock_alive(lock_file):
-    held = take(lock_file)
-    ours, theirs = os.pipe()
-    ready, begun = os.pipe()
-    with warnings.catch_warnings():  # it has no heartbeat: that is what we want
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child = os.fork()
-    if child == 0:
-        os.close(theirs)
-        os.write(begun, b"!")
-        os.read(ours, 1)
-        held.release()
-        os._exit(0)
-    os.read(ready, 1)  # a child that has not come to life yet has let go of nothing
-    try:
-        with pytest.raises(Locked):
-            take(lock_file)
-        held.release()
-        second = take(lock_file)
-    finally:
-        for fd in (ours, theirs, ready, begun):
-            os.close(fd)  # else the child waits for ever, and holds what else it has inherited
-        ended = os.waitpid(child, 0)[1]
-    assert ended == 0
+PARENT = """
+import os, sys
+from pathlib import Path
+from vbatch.clock import SystemClock
+from vbatch.sink.lock import Lock
+
+held = Lock(Path(sys.argv[1]), SystemClock())
+last_breath, life = os.pipe()
+if os.fork() == 0:
+    os.close(life)
+    print("born", flush=True)
+    os.read(last_breath, 1)
+    held.release()
+    os._exit(0)
+sys.stdin.readline()
+held.release()
+print("released", flush=True)
+sys.stdin.readline()
+os.close(life)
+sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+
+
+def test_a_child_of_the_holder_does_not_keep_the_lock_alive(lock_file, script):
+    parent = script(PARENT, lock_file)
+    assert parent.stdout.readline() == "born\n"
+    with pytest.raises(Locked, match=f"process {parent.pid} on"):
+        Lock(lock_file, SystemClock())
+    parent.stdin.write("release\n")
+    parent.stdin.flush()
+    assert parent.stdout.readline() == "released\n"
+
+    second = take(lock_file)
+    parent.communicate("end\n", timeout=60)
+    assert parent.returncode == 0
     assert read_holder(lock_file) == second.holder
     second.release()
+
+
+FORKED_LATER = """
+import os, sys
+from pathlib import Path
+from vbatch.clock import SystemClock
+from vbatch.sink.lock import Lock
+
+released = Lock(Path(sys.argv[1]), SystemClock())
+released.release()
+pipes = [os.pipe() for _ in range(8)]  # one of them bears the number that the lock's file had
+if os.fork() == 0:
+    for here, there in pipes:
+        os.close(here), os.close(there)
+    os._exit(0)
+sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+
+
+def test_a_child_born_after_the_release_keeps_all_its_files(lock_file, script):
+    parent = script(FORKED_LATER, lock_file)
+    _, errors = parent.communicate(timeout=60)
+    assert parent.returncode == 0, errors

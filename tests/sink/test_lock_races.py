@@ -138,4 +138,5 @@ def test_a_link_whose_reply_was_lost_is_still_ours(lock_file, monkeypatch):
     monkeypatch.setattr(os, "link", repeated)
     held = take(lock_file)
     held.confirm()
+    assert read_holder(lock_file).token == held.holder.token
     held.release()

@@ -110,9 +110,17 @@ def test_folders_are_made_with_their_parents_and_hidden_ones_for_the_owner_only(
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
 def test_a_disk_that_knows_no_sync_of_a_folder_is_used_without_it(tmp_path, monkeypatch, number):
-    monkeypatch.setattr(os, "fsync", fail(number))
+    tried = []
+
+    def refuse(fd):
+        tried.append(fd)
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse)
 
     Storage().sync_folder(tmp_path)
+
+    assert len(tried) == 1
 
 
 def test_a_folder_that_a_dying_disk_does_not_sync_is_an_error(tmp_path, monkeypatch):

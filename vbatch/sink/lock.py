@@ -125,6 +125,7 @@ class Lock:
             if self._released.is_set():
                 return
             self._released.set()
+            _HELD.discard(self)  # a child born later closes nothing that bears our number then
             gone = replace(self.holder, beat_at=self._clock.time(), released=True)
             with suppress(OSError):
                 os.pwrite(self._fd, gone.note(), 0)
@@ -170,7 +171,7 @@ class Lock:
         with suppress(OSError):
             os.close(self._fd)
         self._fd = -1
-        self._writing = threading.Lock()
+        self._writing, self._released = threading.Lock(), threading.Event()
         self._released.set()
 
 

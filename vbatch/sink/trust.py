@@ -18,7 +18,7 @@ from vbatch.sink.layout import TABLES
 from vbatch.sink.storage import reading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from vbatch.sink.layout import Layout
 
@@ -34,10 +34,10 @@ def refuse_planted(layout: Layout) -> None:
     The run itself may lie behind a link. Root may go on with anybody's run, as in a container.
     """
     me = os.geteuid()
-    public = (layout.table(table) for table in TABLES if table != "failed")
-    for path in (layout.hidden, *public):
-        if _is_link(path):
-            raise _linked(path)
+    public = [table for table in TABLES if table != "failed"]
+    _refuse_links([layout.hidden, *map(layout.table, public)])
+    for table in public:
+        _refuse_links(layout.part(table, number) for number in layout.parts(table))
     for path, status in _kept_files(layout.hidden):
         if stat.S_ISLNK(status.st_mode):
             raise _linked(path)
@@ -53,6 +53,12 @@ def close_to_others(layout: Layout) -> None:
     if layout.hidden.stat().st_mode & _OTHERS:
         with suppress(OSError):  # a disk that knows no modes, or whose owner is another
             layout.hidden.chmod(0o700)
+
+
+def _refuse_links(paths: Iterable[Path]) -> None:
+    for path in paths:
+        if _is_link(path):
+            raise _linked(path)
 
 
 def _is_link(path: Path) -> bool:
