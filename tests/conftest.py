@@ -26,9 +26,14 @@ _NOBODY = 65534
 
 @pytest.fixture(scope="session", autouse=True)
 def _interruptible():
-    """A script's background has SIGINT ignored, and whatever is started from it too."""
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Signals mean what they usually do, also where the tests were started with them ignored.
+
+    A script's background ignores SIGINT, nohup SIGHUP, and whatever is started from there too.
+    """
+    usual = {signal.SIGINT: signal.default_int_handler}
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, usual.get(number, signal.SIG_DFL))
 
 
 @pytest.fixture(scope="session")

@@ -33,13 +33,13 @@ def open_house():
 
 def exposed(run) -> list[str]:
     """What of a run's own files somebody else could open, or its folders list."""
-    hidden = run / ".vbatch"
-    everything = [hidden, *hidden.rglob("*")]
-    return [
-        f"{path.relative_to(run)} {stat.S_IMODE(mode):o}"
-        for path in everything
-        if stat.S_IMODE(mode := path.lstat().st_mode) & 0o077
-    ]
+    hidden, found = run / ".vbatch", []
+    for path in (hidden, *hidden.rglob("*")):
+        with contextlib.suppress(FileNotFoundError):  # a run at work also removes files
+            mode = stat.S_IMODE(path.lstat().st_mode)
+            if mode & 0o077:
+                found.append(f"{path.relative_to(run)} {mode:o}")
+    return found
 
 
 def watched(job, run):
