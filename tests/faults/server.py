@@ -154,7 +154,8 @@ class FaultServer:
         if fault is None:
             self.answered.append(asked.prompt)
         self.on_request(len(self.asked))
-        writer.write(wire.send(asked))
+        stray = http(said("an answer to nobody")) if wire.then == "stray" else b""
+        writer.write(wire.send(asked) + stray)  # together: before the run can have ended
         await writer.drain()
         await getattr(self, f"_then_{wire.then}")(reader, writer)
         return wire.then in {"keep", "stray"} and seen.headers.get("connection") != "close"
@@ -215,8 +216,7 @@ class FaultServer:
         await _until(lambda: bool(select.select([wire], [], [], 0)[0]))
 
     async def _then_stray(self, reader, writer) -> None:
-        writer.write(http(said("an answer to nobody")))
-        await writer.drain()
+        """Nothing more: it went with the answer."""
 
 
 async def _until(ready: Callable[[], bool]) -> None:

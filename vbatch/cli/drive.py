@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from vbatch.cli.ending import Ending
 from vbatch.cli.signals import Signals
+from vbatch.cli.tuning import collect_garbage_rarely
 from vbatch.clock import SystemClock
 from vbatch.errors import Exit, VbatchError, redact
 from vbatch.progress import Progress
@@ -51,6 +52,7 @@ async def _drive(session: Session, signals: Signals, ending: Ending, *, quiet: b
     with Progress(ending.stderr, quiet=quiet, color="NO_COLOR" not in os.environ) as progress:
         session.on_tick = lambda: progress.show(session.view())
         async with session:
+            collect_garbage_rarely()
             async for _ in session:
                 pass
             progress.show(session.view())

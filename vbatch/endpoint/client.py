@@ -11,8 +11,9 @@ import aiohttp
 from yarl import URL
 
 from vbatch.endpoint import refusals, replies, seam
-from vbatch.endpoint.connection import GuardedConnector, Upload
+from vbatch.endpoint.connection import GuardedConnector
 from vbatch.endpoint.deadlines import Deadlines
+from vbatch.endpoint.exchange import Exchanges, Response, Upload
 from vbatch.endpoint.models import ModelInfo, read_models
 from vbatch.endpoint.reply import NotJsonError, Reply
 from vbatch.endpoint.strings import OutsizedJsonError
@@ -54,17 +55,16 @@ class Client:
     def __init__(self, settings: ClientSettings, *, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        self._url = URL(settings.url(settings.path))
-        self._models_url = URL(settings.url(settings.models_path))
         self._headers = {
             "Accept": "application/json",
             "User-Agent": f"vbatch/{__version__}",
             **settings.sent_headers(),
         }
-        self._proxy = settings.proxy_url()
+        proxy = settings.proxy_url()
+        self._proxy = None if proxy is None else URL(proxy)
         self._secrets = settings.all_secrets()
         self._credentials = settings.unlikely_credentials()
-        self._host = self._url.authority
+        self._host = URL(settings.url(settings.path)).authority
         self._deadlines = Deadlines(
             timeout_s=settings.timeout_s, sweep_s=settings.sweep_s, clock=clock
         )
@@ -73,20 +73,9 @@ class Client:
 
     async def __aenter__(self) -> Self:
         self._connector = self._make_connector()
-        self._session = await self._open.enter_async_context(
-            aiohttp.ClientSession(
-                connector=self._connector,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers=self._headers,
-                timeout=aiohttp.ClientTimeout(
-                    total=None,
-                    connect=self._settings.connect_s,
-                    sock_connect=self._settings.sock_connect_s,
-                ),
-                proxy=self._proxy,
-                trust_env=False,
-            )
-        )
+        self._open.push_async_callback(self._connector.close)
+        self._chats = self._exchanges("POST", self._settings.path)
+        self._lists = self._exchanges("GET", self._settings.models_path)
         for chore in (self._deadlines.sweep(), self._watch_for_gaps()):
             task = asyncio.create_task(chore)
             self._open.push_async_callback(_end, task)
@@ -118,7 +107,7 @@ class Client:
         self._look_for_a_gap()
         started = self._clock.monotonic()
         upload = Upload(body)
-        reply = await self._exchange("POST", self._url, upload)
+        reply = await self._exchange(self._chats, upload)
         completion = replies.read(
             reply, model=body.model, secrets=self._secrets, credentials=self._credentials
         )
@@ -133,7 +122,7 @@ class Client:
 
     async def models(self) -> list[ModelInfo]:
         """Return the models the endpoint lists. Raises EndpointError."""
-        reply = await self._exchange("GET", self._models_url, None)
+        reply = await self._exchange(self._lists, Upload(None))
         if not _is_success(reply.status):
             raise refusals.classify(reply, secrets=self._secrets)
         try:
@@ -142,35 +131,32 @@ class Client:
             message = f"{self._host}: the list of models is no JSON ({error})"
             raise PermanentError("bad_response", message, suspect="wrong_url") from None
 
-    async def _exchange(self, method: str, url: URL, upload: Upload | None) -> Reply:
+    async def _exchange(self, exchanges: Exchanges, upload: Upload) -> Reply:
         """One request and its whole reply, within one deadline."""
         try:
             with self._deadlines.attempt():
-                response = await self._session.request(
-                    method, url, data=upload, allow_redirects=False
-                )
-                return await self._read(response, upload)
+                exchange = await exchanges.begin(upload)
+                try:
+                    return await self._read(await exchange.response(), upload)
+                finally:
+                    exchange.end()
         except seam.FOREIGN as error:
             raise seam.translate(
                 error,
                 host=self._host,
-                connected=upload is not None and upload.handler is not None,
+                connected=upload.handler is not None,
                 secrets=self._secrets,
             ) from None
 
-    async def _read(self, response: aiohttp.ClientResponse, upload: Upload | None) -> Reply:
-        """Read an answer to its end, which frees its connection; closed where we stop before."""
+    async def _read(self, response: Response, upload: Upload) -> Reply:
+        """Read an answer to its end, or as far as it may be long."""
         success = _is_success(response.status)
-        try:
-            if success and upload is not None and not upload.sent:
-                raise self._hasty(response)
-            cap = self._settings.max_response_bytes if success else MAX_ERROR_BYTES
-            body = await _read_up_to(cap, response.content)
-            if success and len(body) > cap:
-                raise self._too_large(response)
-        finally:
-            if not response.content.at_eof():
-                response.close()
+        if success and not upload.sent:
+            raise self._hasty(response)
+        cap = self._settings.max_response_bytes if success else MAX_ERROR_BYTES
+        body = await _read_up_to(cap, response.content)
+        if success and len(body) > cap:
+            raise self._too_large(response)
         return Reply(
             status=response.status,
             headers=response.headers,
@@ -178,19 +164,34 @@ class Client:
             received_at=self._clock.time(),
         )
 
-    def _hasty(self, response: aiohttp.ClientResponse) -> EndpointError:
+    def _hasty(self, response: Response) -> EndpointError:
         return AmbiguousError(
             "bad_response",
             f"{self._host}: answered with {response.status} before it had the whole request",
             status=response.status,
         )
 
-    def _too_large(self, response: aiohttp.ClientResponse) -> EndpointError:
+    def _too_large(self, response: Response) -> EndpointError:
         cap = self._settings.max_response_bytes
         return PermanentError(
             "response_too_large",
             f"{self._host}: the answer is larger than {cap:,} bytes",
             status=response.status,
+        )
+
+    def _exchanges(self, method: str, path: str) -> Exchanges:
+        post = {"Content-Type": "application/json"} if method == "POST" else {}
+        return Exchanges(
+            self._connector,
+            method,
+            URL(self._settings.url(path)),
+            headers={**post, **self._headers},
+            proxy=self._proxy,
+            timeout=aiohttp.ClientTimeout(
+                total=None,
+                connect=self._settings.connect_s,
+                sock_connect=self._settings.sock_connect_s,
+            ),
         )
 
     def _make_connector(self) -> GuardedConnector:

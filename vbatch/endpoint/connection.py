@@ -7,7 +7,6 @@ request gets a connection of its own.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import select
 import socket
@@ -17,21 +16,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import TCPConnector
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.hdrs import EXPECT
-from aiohttp.payload import Payload
-
-from vbatch.errors import UnreachedError
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
-    from aiohttp import ClientRequest, ClientTimeout
-    from aiohttp.abc import AbstractStreamWriter
     from aiohttp.client_reqrep import ConnectionKey
-    from aiohttp.connector import Connection
-    from aiohttp.tracing import Trace
-
-    from vbatch.endpoint.body import Body
 
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)  # Linux's
 
@@ -42,7 +32,8 @@ REMEMBERED_ANSWERS = 50
 class GuardedHandler(ResponseHandler):
     """One connection. ``answered`` holds the tags of the last answers that came over it.
 
-    ``idle`` until a request leaves, and again after its answer: meanwhile nothing may arrive.
+    ``idle`` from an answer to the next request: meanwhile nothing may arrive. ``used`` once it had
+    a request.
     """
 
     def __init__(
@@ -81,6 +72,10 @@ class GuardedHandler(ResponseHandler):
         else:
             super().data_received(data)
 
+    async def drained(self) -> None:
+        """Wait until the socket takes more; raises a ConnectionError once it is lost."""
+        await self._drain_helper()
+
     def is_quiet(self) -> bool:
         """Whether the connection is open and nothing lies unread in it.
 
@@ -102,7 +97,7 @@ class GuardedHandler(ResponseHandler):
 
 
 class GuardedConnector(TCPConnector):
-    """Hands out quiet connections only. ``strayed`` once anything came unasked."""
+    """Takes no connection back on which anything came. ``strayed`` once anything came unasked."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -115,40 +110,6 @@ class GuardedConnector(TCPConnector):
     def suspects(self) -> tuple[str, ...]:
         """Tags of answers given on connections that strayed."""
         return tuple(tag for answered in self._suspects for tag in answered)
-
-    async def connect(
-        self,
-        req: ClientRequest,
-        traces: list[Trace],
-        timeout: ClientTimeout,  # noqa: ASYNC109 - aiohttp's own signature
-    ) -> Connection:
-        """Return a quiet connection; others are closed.
-
-        Raises UnreachedError for an endpoint that speaks before it is asked.
-        """
-        while True:
-            connection = await super().connect(req, traces, timeout)
-            handler = cast("GuardedHandler", connection.protocol)
-            try:
-                quiet = await _is_quiet(handler)
-            except BaseException:
-                connection.close()
-                raise
-            if quiet:
-                break
-            connection.close()
-            if not handler.used:
-                raise UnreachedError(
-                    "connection", f"{req.url.host} speaks or hangs up before it is asked anything"
-                )
-        if not isinstance(req.body, Upload):
-            handler.begin()
-        elif EXPECT in req.headers:  # then leave to send the body comes before it
-            req.body.begin(handler)
-        else:
-            handler.idle = True
-            req.body.given = handler
-        return connection
 
     def drop_idle(self) -> None:
         """Close every connection that waits for its next request."""
@@ -170,64 +131,3 @@ class GuardedConnector(TCPConnector):
         self._suspects.append(handler.answered)
         self._force_close = True
         self.drop_idle()
-
-
-async def _is_quiet(handler: GuardedHandler) -> bool:
-    """Whether nothing came; what did is let reach its handler, who knows a stray."""
-    if handler.is_quiet():
-        return True
-    for _ in range(2):
-        await asyncio.sleep(0)  # noqa: TID251 - no wait: it only lets others go first
-    return False
-
-
-class Upload(Payload):
-    """A request's body on its way: images become base64 step by step, as the socket takes them.
-
-    ``given`` is its connection, ``handler`` the same once the first byte leaves; ``sent`` is set
-    when all of it was handed over.
-    """
-
-    _autoclose = True
-
-    def __init__(self, body: Body) -> None:
-        super().__init__(body, content_type="application/json")
-        self._size = body.length
-        self._body = body
-        self.sent = False
-        self.given: GuardedHandler | None = None
-        self.handler: GuardedHandler | None = None
-
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """Return the body as text."""
-        return b"".join(self._body.chunks()).decode(encoding, errors)
-
-    def note_answer(self, tag: str) -> None:
-        """Remember that the answer to ``tag`` came over this connection."""
-        if tag and self.handler is not None:
-            self.handler.answered.append(tag)
-
-    def begin(self, handler: GuardedHandler) -> None:
-        """From now on what comes over ``handler`` may be an answer."""
-        handler.begin()
-        self.handler = handler
-
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        """Write the body.
-
-        Raises UnreachedError where something came over the connection since it was handed out.
-        """
-        for chunk in self._body.chunks():
-            if self.handler is None:
-                await self._look_once_more()
-            await writer.write(chunk)
-        self.sent = True
-
-    async def _look_once_more(self) -> None:
-        """What has come until now was never an answer to this."""
-        if self.given is not None:
-            if not await _is_quiet(self.given):
-                raise UnreachedError(
-                    "connection", "the endpoint spoke or hung up just before it was asked"
-                )
-            self.begin(self.given)

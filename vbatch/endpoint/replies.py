@@ -10,16 +10,15 @@ from vbatch.endpoint.complaints import Complaint
 from vbatch.endpoint.refusals import Case
 from vbatch.endpoint.reply import NotJsonError, Reply
 from vbatch.endpoint.strings import OutsizedJsonError, dump, whole
-from vbatch.endpoint.usage import read_cost, read_usage
+from vbatch.endpoint.usage import NOTHING, read_cost, read_usage
 from vbatch.errors import AmbiguousError, EndpointError, PermanentError, redact
-from vbatch.records import Completion, Usage
+from vbatch.records import Completion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from vbatch.records import JsonValue
+    from vbatch.records import JsonValue, Usage
 
-_SILENT = Usage()
 _UNSPOKEN = frozenset({"thinking", "redacted_thinking", "reasoning", "reasoning_text"})
 _FINE = frozenset({"0", "200", "ok", "success"})
 _MAX_LAYERS = 4
@@ -260,9 +259,9 @@ def _usage(layers: list[_Object], headers: Mapping[str, str]) -> Usage:
 
 def _filled(usage: Usage, told: Usage) -> Usage:
     """``usage`` with what only ``told`` knows: tokens as a whole, cost by itself."""
-    if usage == _SILENT:
+    if usage == NOTHING:
         return told
-    return usage if usage.cost is not None else replace(usage, cost=told.cost)
+    return usage if usage.cost is not None or told.cost is None else replace(usage, cost=told.cost)
 
 
 def _elsewhere(layers: list[_Object]) -> Iterator[Usage]:
@@ -274,9 +273,10 @@ def _elsewhere(layers: list[_Object]) -> Iterator[Usage]:
 def _without(credentials: Sequence[str], answer: Completion) -> Completion:
     said = (answer.text, answer.finish_reason, answer.refusal)
     told = (answer.tool_calls, answer.model, answer.response_id)
-    clear = [redact(text, credentials) if text else text for text in (*said, *told)]
-    if clear == [*said, *told]:
+    everything = "\n".join(filter(None, (*said, *told)))
+    if redact(everything, credentials) == everything:  # one search instead of six
         return answer
+    clear = [redact(text, credentials) if text else text for text in (*said, *told)]
     text, finish_reason, refusal, tool_calls, model, response_id = clear
     return replace(
         answer,

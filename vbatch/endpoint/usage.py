@@ -28,6 +28,12 @@ _CACHED = ("cached_tokens", "cache_read_input_tokens", "prompt_cache_hit_tokens"
 _REASONING = ("reasoning_tokens",)
 _PROMPT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
 _COMPLETION_DETAILS = ("completion_tokens_details", "output_tokens_details")
+_TICKS = "cost_in_usd_ticks"
+_ALL = frozenset(
+    [_TICKS, *_PROMPT, *_COMPLETION, *_TOTAL, *_COST, *_CACHED, *_REASONING, *_PROMPT_DETAILS]
+) | {*_COMPLETION_DETAILS}
+NOTHING = Usage()
+"""What an answer says that says nothing of usage."""
 
 
 def read_usage(said: JsonValue) -> Usage:
@@ -35,8 +41,8 @@ def read_usage(said: JsonValue) -> Usage:
 
     A missing total is the sum of prompt and completion.
     """
-    if not isinstance(said, dict):
-        return Usage()
+    if not isinstance(said, dict) or _ALL.isdisjoint(said):
+        return NOTHING
     prompt, completion = _tokens(said, _PROMPT), _tokens(said, _COMPLETION)
     total = _tokens(said, _TOTAL)
     if total is None and prompt is not None and completion is not None:
@@ -68,7 +74,7 @@ def _cost(said: dict[str, JsonValue]) -> Decimal | None:
         cost = None if value is None else read_cost(value)
         if cost is not None:
             return cost
-    ticks = said.get("cost_in_usd_ticks")
+    ticks = said.get(_TICKS)
     if isinstance(ticks, int) and not isinstance(ticks, bool):
         return read_cost(str(ticks * USD_PER_TICK))
     return None

@@ -312,7 +312,10 @@ class Worker:
 
     def _priced(self, completion: Completion) -> Completion:
         usage = completion.usage
-        return replace(completion, usage=replace(usage, cost=self.origin.cost(usage)))
+        cost = self.origin.cost(usage)
+        if cost == usage.cost:
+            return completion
+        return replace(completion, usage=replace(usage, cost=cost))
 
     def _asked(self, asking: _Asking) -> Asked:
         return Asked(
