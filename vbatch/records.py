@@ -93,7 +93,7 @@ class ImageLimits:
     max_pixels: int = 178_956_970
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, kw_only=True)
 class PreparedImage:
     """Bytes as they will be sent. ``media_type`` is ``image/jpeg`` or the like; sizes in pixels."""
 

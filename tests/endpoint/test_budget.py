@@ -135,3 +135,79 @@ def test_storms_of_cancellation_leave_nothing_held(seed):
         return budget.held, most <= 1000
 
     assert run_virtual(scenario, seed=seed) == (0, True)
+
+
+# --- shares that grow ------------------------------------------------------------------------
+
+
+def test_one_who_needs_more_goes_before_those_who_hold_nothing():
+    async def scenario(clock):
+        budget = ByteBudget(100, clock=clock)
+        first, second, third = (budget.share() for _ in range(3))
+        await first.take(50)
+        await second.take(50)
+        await first.wait_to_grow(20)  # beyond the limit: one may always go on
+        at_most = budget.held
+        newcomer = asyncio.create_task(third.take(10))
+        growing = asyncio.create_task(second.wait_to_grow(40))
+        await clock.sleep(1)
+        waits = not growing.done() and not newcomer.done() and not second.grow(1)
+        first.close()
+        await growing
+        await newcomer
+        second.close()
+        third.close()
+        return at_most, waits, budget.held
+
+    assert run_virtual(scenario) == (120, True, 0)
+
+
+def test_who_is_beyond_the_limit_never_waits_again():
+    async def scenario(clock):
+        budget = ByteBudget(100, clock=clock)
+        share = budget.share()
+        await share.take(100)
+        grown = [share.grow(50), share.grow(50)]
+        held = budget.held
+        share.settle(30)
+        settled = budget.held
+        share.close()
+        return grown, held, settled, budget.held
+
+    assert run_virtual(scenario) == ([True, True], 200, 30, 0)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_shares_that_all_grow_all_come_through_with_one_beyond_the_limit(seed):
+    rng = random.Random(seed)
+
+    async def scenario(clock):
+        budget = ByteBudget(1000, clock=clock)
+        most = through = 0
+
+        async def row():
+            nonlocal most, through
+            share = budget.share()
+            await share.take(rng.randrange(1, 200))
+            try:
+                for _ in range(rng.randrange(4)):
+                    await share.wait_to_grow(rng.randrange(1, 300))
+                    most = max(most, budget.held)
+                    await clock.sleep(rng.random())
+                through += 1
+            finally:
+                share.close()
+
+        rows = [asyncio.create_task(row()) for _ in range(100)]
+        await clock.sleep(0.5)
+        called_off = rng.sample(rows, 10)
+        for task in called_off:
+            task.cancel()
+        await asyncio.gather(*rows, return_exceptions=True)
+        return most, through, budget.held
+
+    most, through, held = run_virtual(scenario)
+
+    assert most <= 1000 + 3 * 300
+    assert through >= 90
+    assert held == 0

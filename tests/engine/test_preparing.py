@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gc
 from pathlib import Path
 
@@ -48,6 +49,26 @@ async def test_what_is_held_is_what_will_be_sent_and_is_given_back(loader):
     preparing = Preparing(loader, budget)
     async with preparing.images(item(picture(size=(300, 200))), Tries(first_at=0)) as images:
         assert budget.held == len(images[0].data) > 0
+    assert budget.held == 0
+
+
+async def test_what_the_row_brought_counts_as_long_as_the_row_is_under_way(loader):
+    budget = ByteBudget(10_000_000, clock=SystemClock())
+    tagged = picture(size=(300, 200)) + b"trailing bytes that are not sent"
+    text = "data:image/png;base64," + base64.b64encode(picture()).decode()
+    row = Item(
+        id="a",
+        row=0,
+        images=(
+            ImageSource(kind="bytes", data=tagged),
+            ImageSource(kind="data_uri", ref=text),
+        ),
+        prompt="p",
+        row_digest="d",
+    )
+    async with Preparing(loader, budget).images(row, Tries(first_at=0)) as images:
+        sent = sum(len(image.data) for image in images)
+        assert budget.held == sent + len(tagged) + len(text)
     assert budget.held == 0
 
 

@@ -78,6 +78,12 @@ async def pictures():
         asked.append(request.path)
         if request.path == "/a.jpg":
             return web.Response(body=PICTURE)
+        if request.path == "/chunks.jpg":
+            reply = web.StreamResponse()
+            await reply.prepare(request)
+            for start in range(0, len(NOISE), 1000):
+                await reply.write(NOISE[start : start + 1000])
+            return reply
         if request.path == "/stall":
             stalled.set()
             await asyncio.Event().wait()
@@ -392,3 +398,137 @@ async def test_room_is_given_back_when_decoding_fails(loading, monkeypatch):
 
     assert isinstance(sent, PreparedImage)
     assert sent.width == 20
+
+
+# --- once for all rows -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def prepared(monkeypatch):
+    """The sizes of the files that were prepared, in their order."""
+    sizes = []
+    prepare = loader.images.prepare
+
+    def noting(data, *args, **options):
+        sizes.append(len(data))
+        return prepare(data, *args, **options)
+
+    monkeypatch.setattr(loader.images, "prepare", noting)
+    return sizes
+
+
+async def test_a_file_that_many_rows_use_at_once_is_read_and_prepared_once(
+    loading, prepared, monkeypatch
+):
+    reads = []
+    read = disk._read
+
+    def noting(*args):
+        reads.append(args)
+        return read(*args)
+
+    monkeypatch.setattr(disk, "_read", noting)
+    async with loading(limits=limits(max_side=20)) as images_loader:
+        rows = await asyncio.gather(
+            *(images_loader.load([path("noise.jpg"), path("a.jpg")]) for _ in range(8)),
+            *(images_loader.load([path("a.jpg")]) for _ in range(8)),
+        )
+
+    assert sorted(prepared) == sorted([len(NOISE), len(PICTURE)])
+    assert len(reads) == 2
+    assert {row[-1] for row in rows} == {rows[0][1]}
+
+
+async def test_a_file_that_changed_or_is_wanted_otherwise_is_prepared_anew(loading, prepared, root):
+    async with loading() as images_loader:
+        held = await images_loader.load([path("noise.jpg")])
+        other = await images_loader.load([path("noise.jpg", "low")])
+        small = await images_loader.load([path("noise.jpg")], shrink=0.5)
+        assert prepared == [len(NOISE)] * 4  # a smaller one starts from what the limits leave
+        (root / "new.jpg").write_bytes(PICTURE)
+        (root / "new.jpg").replace(root / "noise.jpg")
+        changed = await images_loader.load([path("noise.jpg")])
+
+    assert (held[0].data, changed[0].data) == (NOISE, PICTURE)
+    assert other[0].detail == "low"
+    assert small[0].width < held[0].width
+
+
+async def test_where_one_row_fails_with_a_file_the_others_fail_by_themselves(loading, root):
+    (root / "torn.jpg").write_bytes(NOISE[:-900])
+    async with loading() as images_loader:
+        errors = await asyncio.gather(
+            *(images_loader.load([path("torn.jpg")]) for _ in range(3)), return_exceptions=True
+        )
+
+    assert [error.code for error in errors] == ["image_unreadable"] * 3
+    assert len({id(error) for error in errors}) == 3
+
+
+# --- room for what is fetched ----------------------------------------------------------------
+
+
+class Room:
+    """Has room at once, or only after a wait; notes what was wanted."""
+
+    def __init__(self, *, at_once):
+        self.at_once = at_once
+        self.grown, self.waited = [], []
+
+    def grow(self, n):
+        if self.at_once:
+            self.grown.append(n)
+        return self.at_once
+
+    async def wait_to_grow(self, n):
+        self.waited.append(n)
+
+
+async def test_what_a_url_holds_beyond_its_hint_finds_room_before_it_is_read(
+    loading, pictures, monkeypatch
+):
+    monkeypatch.setattr(loader, "URL_HINT_BYTES", 100)
+    room = Room(at_once=True)
+    async with loading() as images_loader:
+        (sent,) = await images_loader.load([url(f"{pictures.base}/a.jpg")], room=room)
+
+    assert sent.data == PICTURE
+    assert room.grown == [len(PICTURE) - 100]
+    assert pictures.asked == ["/a.jpg"]
+
+
+async def test_without_room_the_server_is_let_go_and_asked_again_later(
+    loading, pictures, monkeypatch
+):
+    monkeypatch.setattr(loader, "URL_HINT_BYTES", 100)
+    room = Room(at_once=False)
+    async with loading() as images_loader:
+        (sent,) = await images_loader.load([url(f"{pictures.base}/a.jpg")], room=room)
+
+    assert sent.data == PICTURE
+    assert room.waited == [len(PICTURE) - 100]
+    assert pictures.asked == ["/a.jpg"] * 2
+
+
+async def test_a_body_of_unknown_length_finds_room_by_doubling(loading, pictures, monkeypatch):
+    hint = len(NOISE) // 7
+    monkeypatch.setattr(loader, "URL_HINT_BYTES", hint)
+    async with loading() as images_loader:
+        waiting = Room(at_once=False)
+        (sent,) = await images_loader.load([url(f"{pictures.base}/chunks.jpg")], room=waiting)
+        asked = len(pictures.asked)
+
+    assert sent.data == NOISE
+    assert len(NOISE) <= hint + sum(waiting.waited) <= 3 * len(NOISE)
+    assert asked == len(waiting.waited) + 1 <= 4
+
+
+async def test_small_urls_and_fitting_hints_ask_for_no_room(loading, pictures):
+    room = Room(at_once=False)
+    async with loading() as images_loader:
+        await images_loader.load([url(f"{pictures.base}/a.jpg")], room=room)
+        public = [url("https://example.com/a.jpg")]
+        assert images_loader.size_hint(public) == 0
+        assert images_loader.size_hint(public, inline=True) == loader.URL_HINT_BYTES
+
+    assert (room.grown, room.waited) == ([], [])

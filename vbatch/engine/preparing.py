@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vbatch.endpoint.limits import Stopped
@@ -15,7 +16,7 @@ from vbatch.records import PreparedImage
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
 
-    from vbatch.endpoint.budget import ByteBudget
+    from vbatch.endpoint.budget import ByteBudget, Share
     from vbatch.engine.tries import Tries
     from vbatch.records import Item, SentImage, Stop
     from vbatch.source.loader import ImageLoader
@@ -48,17 +49,17 @@ class Preparing:
 
         Raises ImageError, and ``Stopped`` once the run stops.
         """
-        reserved = self._loader.size_hint(item.images)
+        share = self._budget.share()
         tries.step = Step.ROOM
-        await self._unless_stopped(self._budget.acquire(reserved))
+        hint = self._loader.size_hint(item.images, inline=Remedy.INLINE in tries.mended)
+        await self._unless_stopped(share.take(hint))
         tries.step = Step.PREPARING
         try:
-            images = await self._unless_stopped(self._load(item, tries))
-            self._budget.resize(reserved, _size(images))
-            reserved = _size(images)
+            images = await self._unless_stopped(self._load(item, tries, share))
+            share.settle(_held(item, images))
             yield images
         finally:
-            self._budget.release(reserved)
+            share.close()
 
     def stop(self, stop: Stop) -> None:
         """Prepare nothing more."""
@@ -75,13 +76,14 @@ class Preparing:
         self._refused_side = min(self._refused_side, _longest_side(images))
         self._refused_bytes = min(self._refused_bytes, _size(images))
 
-    async def _load(self, item: Item, tries: Tries) -> tuple[SentImage, ...]:
+    async def _load(self, item: Item, tries: Tries, share: Share) -> tuple[SentImage, ...]:
         inline = Remedy.INLINE in tries.mended
         shrink = SHRUNK if Remedy.SHRINK in tries.mended else 1.0
-        images = await self._loader.load(item.images, inline=inline, shrink=shrink)
+        load = partial(self._loader.load, item.images, inline=inline, room=share)
+        images = await load(shrink=shrink)
         if _size(images) >= self._refused_bytes and _longest_side(images) >= self._refused_side:
             with contextlib.suppress(ImageError):  # as small as it gets: the endpoint shall decide
-                return await self._loader.load(item.images, inline=inline, shrink=SHRUNK)
+                return await load(shrink=SHRUNK)
         return images
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, T]) -> T:
@@ -105,6 +107,16 @@ class Preparing:
 
 def _size(images: tuple[SentImage, ...]) -> int:
     return sum(len(image.data) for image in images if isinstance(image, PreparedImage))
+
+
+def _held(item: Item, images: tuple[SentImage, ...]) -> int:
+    """Bytes in memory as long as the row is under way: what is sent, and what the row brought."""
+    sent = {id(image.data) for image in images if isinstance(image, PreparedImage)}
+    brought = sum(
+        len(image.data) for image in item.images if image.data and id(image.data) not in sent
+    )
+    text = sum(len(image.ref or "") for image in item.images if image.kind == "data_uri")
+    return _size(images) + brought + text
 
 
 def _longest_side(images: tuple[SentImage, ...]) -> int:

@@ -69,6 +69,13 @@ class Disk:
         status = self._glance(ref)
         return 0 if status is None else min(status.st_size, self._cap_bytes)
 
+    def identity(self, ref: str) -> tuple[int, ...] | None:
+        """What stays the same while a file is the same and unchanged; None where there is none."""
+        status = self._glance(ref)
+        if status is None:
+            return None
+        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
     def changed_at(self, ref: str) -> float:
         """When the file last changed or was put there (seconds since the epoch), else 0."""
         status = self._glance(ref)

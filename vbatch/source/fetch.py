@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import io
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
@@ -39,6 +40,23 @@ _SERVER_TROUBLE = 500
 _HEADERS = {"Accept": "image/*", "Accept-Encoding": "identity", "User-Agent": "vbatch"}
 
 
+class Room(Protocol):
+    """Bytes that may be held in memory, for whoever fetches something of unknown size."""
+
+    def grow(self, n: int) -> bool:
+        """Hold ``n`` bytes more if that is possible at once."""
+
+    async def wait_to_grow(self, n: int) -> None:
+        """Hold ``n`` bytes more."""
+
+
+class NoRoomError(Exception):
+    """There is no room for the body just now. ``needed``: how much there must be, in bytes."""
+
+    def __init__(self, needed: int) -> None:
+        self.needed = needed
+
+
 class _PassingError(Exception):
     """What a later try may not meet again."""
 
@@ -70,13 +88,15 @@ class UrlFetcher:
         self._deadline_s = deadline_s
         self._session: aiohttp.ClientSession | None = None
 
-    async def get(self, url: str) -> bytes:
-        """The bytes behind ``url``.
+    async def get(self, url: str, *, held: int = 0, room: Room | None = None) -> bytes:
+        """The bytes behind ``url``. What exceeds the ``held`` ones must find ``room``.
 
-        Raises ImageError: ``image_forbidden`` (a private address), ``image_not_found`` (404, 410),
+        Raises NoRoomError where it does not, rather than wait with a server on the line; and
+        ImageError: ``image_forbidden`` (a private address), ``image_not_found`` (404, 410),
         ``image_unreadable`` (anything else, once tries or time are used up).
         """
-        fetching = asyncio.ensure_future(self._try_often(_parsed(url)))
+        body = _Body(self._cap_bytes, held, room)
+        fetching = asyncio.ensure_future(self._try_often(_parsed(url), body))
         alarm = asyncio.ensure_future(self._clock.sleep(self._deadline_s))
         try:
             await asyncio.wait((fetching, alarm), return_when=asyncio.FIRST_COMPLETED)
@@ -91,11 +111,11 @@ class UrlFetcher:
         if self._session is not None:
             await self._session.close()
 
-    async def _try_often(self, url: URL) -> bytes:
+    async def _try_often(self, url: URL, body: _Body) -> bytes:
         backoffs = iter(BACKOFFS_S)
         while True:
             try:
-                return await self._follow(url)
+                return await self._follow(url, body)
             except _OutOfFilesError:
                 wait_s = OUT_OF_FILES_WAIT_S
             except _PassingError as error:
@@ -104,34 +124,18 @@ class UrlFetcher:
                     raise _unreadable(url, str(error)) from error
             await self._clock.sleep(wait_s * (0.5 + self._clock.random()))
 
-    async def _follow(self, url: URL) -> bytes:
+    async def _follow(self, url: URL, body: _Body) -> bytes:
         """One try, over at most ``MAX_REDIRECTS`` redirects."""
         try:
             for _ in range(MAX_REDIRECTS + 1):
                 self._check_spelling(url)
                 async with self._open_session().get(url, allow_redirects=False) as reply:
                     if reply.status not in _REDIRECTS:
-                        return await self._body(url, reply)
+                        return await _read(url, reply, body)
                     url = _target(url, reply.headers.get("Location"))
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _ours(error, url) from error
         raise _unreadable(url, f"more than {MAX_REDIRECTS} redirects")
-
-    async def _body(self, url: URL, reply: aiohttp.ClientResponse) -> bytes:
-        if reply.status in _GONE:
-            raise ImageError("image_not_found", f"{_shown(url)} answers {reply.status}: not there")
-        if reply.status in _MAY_PASS or reply.status >= _SERVER_TROUBLE:
-            raise _PassingError(f"it answers {reply.status}")
-        if reply.status != _OK:
-            raise _unreadable(url, f"it answers {reply.status}")
-        data = bytearray()
-        async for chunk in reply.content.iter_any():
-            data += chunk
-            if len(data) > self._cap_bytes:
-                raise _unreadable(url, f"more than {self._cap_bytes} bytes")
-        if _is_page(data, reply.content_type):
-            raise _unreadable(url, "it answers with a web page, not with an image")
-        return bytes(data)
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -164,6 +168,29 @@ class UrlFetcher:
         if not self._may_reach(where[0]):
             raise _forbidden(where[0])
         return socket.socket(family, kind, protocol)
+
+
+class _Body:
+    """What is being fetched, and the bytes held for it; those outlast a try that failed."""
+
+    def __init__(self, cap_bytes: int, held: int, room: Room | None) -> None:
+        self._cap_bytes = cap_bytes
+        self._held = held
+        self._room = room
+
+    def reaches(self, size: int, url: URL, *, known: bool = False) -> None:
+        """It has ``size`` bytes by now, or in all if that is ``known``.
+
+        Raises ImageError above the cap, and NoRoomError.
+        """
+        if size > self._cap_bytes:
+            raise _unreadable(url, f"more than {self._cap_bytes} bytes")
+        if self._room is None or size <= self._held:
+            return
+        needed = size if known else min(max(size, 2 * self._held), self._cap_bytes)
+        if not self._room.grow(needed - self._held):
+            raise NoRoomError(needed)
+        self._held = needed
 
 
 class _GuardedResolver(AbstractResolver):
@@ -212,8 +239,26 @@ def _target(url: URL, location: str | None) -> URL:
     return target.with_user(None)
 
 
-def _is_page(data: bytearray, content_type: str) -> bool:
-    head = bytes(data[:2048])
+async def _read(url: URL, reply: aiohttp.ClientResponse, body: _Body) -> bytes:
+    if reply.status in _GONE:
+        raise ImageError("image_not_found", f"{_shown(url)} answers {reply.status}: not there")
+    if reply.status in _MAY_PASS or reply.status >= _SERVER_TROUBLE:
+        raise _PassingError(f"it answers {reply.status}")
+    if reply.status != _OK:
+        raise _unreadable(url, f"it answers {reply.status}")
+    body.reaches(reply.content_length or 0, url, known=True)
+    held = io.BytesIO()  # gives its bytes away without a copy
+    async for chunk in reply.content.iter_any():
+        held.write(chunk)
+        body.reaches(held.tell(), url)
+    data = held.getvalue()
+    if _is_page(data, reply.content_type):
+        raise _unreadable(url, "it answers with a web page, not with an image")
+    return data
+
+
+def _is_page(data: bytes, content_type: str) -> bool:
+    head = data[:2048]
     return not is_ours(head) and (content_type == "text/html" or looks_like_html(head))
 
 

@@ -6,11 +6,10 @@ import asyncio
 import os
 import re
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from vbatch.errors import ImageError
@@ -18,21 +17,29 @@ from vbatch.records import PreparedImage, RemoteImage
 from vbatch.source import data_uris, images
 from vbatch.source.addresses import is_literally_private, is_public
 from vbatch.source.disk import Disk, OutOfFilesError
-from vbatch.source.fetch import UrlFetcher
+from vbatch.source.fetch import NoRoomError, UrlFetcher
+from vbatch.source.once import Once
+from vbatch.source.threads import Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Sequence
     from pathlib import Path
 
     from vbatch.clock import Clock
     from vbatch.records import ImageLimits, ImageSource, SentImage
+    from vbatch.source.fetch import Room
+
+T = TypeVar("T")
 
 CAP_BYTES = 256_000_000
 """Of one image as it is read, before anything is made smaller."""
 URL_HINT_BYTES = 2_000_000
-"""Reserved for a URL, whose size nobody knows before it is fetched."""
-DECODED_BYTES = 512_000_000
-"""Of pixels held at one time, over all threads; one larger picture goes alone."""
+"""Reserved for a URL, whose size nobody knows before it is fetched. More must find room."""
+DECODED_BYTES = 128_000_000
+"""Of pixels held at one time, over all threads; one larger picture goes alone.
+
+Ten photographs of 12 megapixels, halved as they are decoded, or two of them as PNG.
+"""
 
 _WEB = re.compile(r"https?://", re.IGNORECASE)
 _PLAIN_HTTPS = re.compile(r"https://([A-Za-z0-9.-]+)/")
@@ -45,6 +52,8 @@ _OUT_OF_FILES_TRIES = 120
 
 class ImageLoader:
     """Loads the images of many rows at once: URLs on the event loop, everything else in threads.
+
+    A file that several rows use is read and prepared once as long as one of them holds it.
 
     ``send`` and ``urls`` (whether the endpoint takes any) decide what goes as a URL. ``max_count``
     images and ``max_request_bytes`` (before base64, of all images together) are the endpoint's caps
@@ -76,16 +85,23 @@ class ImageLoader:
             cap_bytes=CAP_BYTES,
             may_reach=_anywhere if allow_private_urls else is_public,
         )
-        self._pool = ThreadPoolExecutor(threads or _cores(), thread_name_prefix="images")
+        self._threads = Threads(threads or _cores(), "images")
+        self._once: Once[PreparedImage] = Once()
         self._room = _Room(DECODED_BYTES)
 
     async def load(
-        self, images: Sequence[ImageSource], *, inline: bool = False, shrink: float = 1.0
+        self,
+        images: Sequence[ImageSource],
+        *,
+        inline: bool = False,
+        shrink: float = 1.0,
+        room: Room | None = None,
     ) -> tuple[SentImage, ...]:
         """``images`` in their order, each a URL or bytes within the limits.
 
         ``inline``: URLs are fetched too. ``shrink`` below 1: longer side and bytes times that.
-        Raises ImageError. After a cancellation a thread may finish its work; nobody waits for it.
+        ``room``: where what exceeds ``size_hint`` is held. Raises ImageError. After a cancellation
+        a thread may finish its work; nobody waits for it.
         """
         if self._max_count is not None and len(images) > self._max_count:
             raise ImageError(
@@ -96,15 +112,15 @@ class ImageLoader:
         if all(remote):
             return tuple(_remote(image) for image in images)
         ours = [image for image, is_remote in zip(images, remote, strict=True) if not is_remote]
-        prepared = iter(await self._prepared(await self._fetched(ours), shrink))
+        prepared = iter(await self._prepared(await self._fetched(ours, room), shrink))
         return tuple(
             _remote(image) if is_remote else next(prepared)
             for image, is_remote in zip(images, remote, strict=True)
         )
 
-    def size_hint(self, images: Sequence[ImageSource]) -> int:
+    def size_hint(self, images: Sequence[ImageSource], *, inline: bool = False) -> int:
         """Bytes to reserve before ``load``, by a glance at each file. Never raises."""
-        return sum(self._size_hint(image) for image in images)
+        return sum(self._size_hint(image, inline=inline) for image in images)
 
     def changed_at(self, images: Sequence[ImageSource]) -> float:
         """When the newest of the files among ``images`` changed, by a glance. Never raises."""
@@ -117,7 +133,7 @@ class ImageLoader:
         Raises ImageError and OutOfFilesError.
         """
         ours = [image for image in images if image.kind != "url"]
-        made = iter(self._in_thread(ours, 1.0))
+        made = iter(self._fitted(ours, self._each(ours, 1.0)))
         return [None if image.kind == "url" else next(made).sha256 for image in images]
 
     async def close(self) -> None:
@@ -127,27 +143,29 @@ class ImageLoader:
         disk whose server is gone.
         """
         await self._fetcher.close()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
     def _goes_as_url(self, image: ImageSource) -> bool:
         if self._send == "inline" or not _is_web(image):
             return False
         return self._send == "url" or (self._urls and _is_public_https(image.ref or ""))
 
-    def _size_hint(self, image: ImageSource) -> int:
+    def _size_hint(self, image: ImageSource, *, inline: bool) -> int:
         if image.data is not None:
             return len(image.data)
         ref = image.ref or ""
         if _is_web(image):
-            return 0 if self._goes_as_url(image) else URL_HINT_BYTES
-        return data_uris.size(ref) if image.kind == "data_uri" else self._disk.size(ref)
+            return 0 if not inline and self._goes_as_url(image) else URL_HINT_BYTES
+        if image.kind == "data_uri":
+            return len(ref) + data_uris.size(ref)
+        return self._disk.size(ref)
 
-    async def _fetched(self, images: Sequence[ImageSource]) -> list[ImageSource]:
+    async def _fetched(self, images: Sequence[ImageSource], room: Room | None) -> list[ImageSource]:
         """``images`` with the bytes of those that are URLs, fetched side by side."""
         urls = [image for image in images if _is_web(image)]
         if not urls:
             return list(images)
-        tasks = [asyncio.ensure_future(self._fetcher.get(image.ref or "")) for image in urls]
+        tasks = [asyncio.ensure_future(self._fetch(image.ref or "", room)) for image in urls]
         try:
             bodies = iter(await asyncio.gather(*tasks))
         finally:
@@ -155,40 +173,68 @@ class ImageLoader:
                 task.cancel()
         return [replace(image, data=next(bodies)) if _is_web(image) else image for image in images]
 
+    async def _fetch(self, url: str, room: Room | None) -> bytes:
+        """The bytes behind ``url``, asked for once more where there was no room for them."""
+        held = URL_HINT_BYTES
+        while True:
+            try:
+                return await self._fetcher.get(url, held=held, room=room)
+            except NoRoomError as error:
+                needed = error.needed
+            if room is not None:
+                await room.wait_to_grow(needed - held)
+            held = needed
+
     async def _prepared(self, images: Sequence[ImageSource], shrink: float) -> list[PreparedImage]:
-        """One hop to a thread for all of them, again when no file can be opened just now."""
-        loop = asyncio.get_running_loop()
+        """One hop to a thread for all that no other row holds; one more if they are too large."""
+        made = await self._once.get(
+            [self._key(image, shrink) for image in images],
+            lambda places: self._hop(lambda: self._each([images[at] for at in places], shrink)),
+        )
+        if _share([len(image.data) for image in made], self._max_request_bytes) is None:
+            return made
+        return await self._hop(lambda: self._fitted(images, made))
+
+    def _key(self, image: ImageSource, shrink: float) -> Hashable | None:
+        """The same for files that are the same, unchanged; None for what is no file."""
+        identity = self._disk.identity(image.ref or "") if image.kind == "path" else None
+        return None if identity is None else (image.ref, image.detail, shrink, identity)
+
+    async def _hop(self, work: Callable[[], T]) -> T:
+        """``work`` in a thread, again while no file can be opened."""
         for _ in range(_OUT_OF_FILES_TRIES):
             try:
-                return await loop.run_in_executor(self._pool, self._in_thread, images, shrink)
+                return await self._threads.run(work)
             except OutOfFilesError:
                 await self._clock.sleep(_OUT_OF_FILES_WAIT_S * (0.5 + self._clock.random()))
         raise ImageError("image_unreadable", "too many open files; raise the limit (ulimit -n)")
 
-    def _in_thread(self, sources: Sequence[ImageSource], shrink: float) -> list[PreparedImage]:
-        files = [self._bytes_of(source) for source in sources]
-        limits = [self._limits] * len(files)
-        made = self._made(files, sources, limits)
+    def _each(self, sources: Sequence[ImageSource], shrink: float) -> list[PreparedImage]:
+        """Each as it goes alone."""
+        return [self._alone(source, shrink) for source in sources]
+
+    def _alone(self, source: ImageSource, shrink: float) -> PreparedImage:
+        file = self._bytes_of(source)
+        made = self._prepare(file, self._limits, source)
         if shrink < 1:
-            limits = [_shrunk(self._limits, image, shrink) for image in made]
-            made = self._made(files, sources, limits)
+            made = self._prepare(file, _shrunk(self._limits, made, shrink), source)
+        return made
+
+    def _fitted(
+        self, sources: Sequence[ImageSource], made: list[PreparedImage]
+    ) -> list[PreparedImage]:
+        """``made``, or where they are too much for one request, smaller ones of the largest."""
         share = _share([len(image.data) for image in made], self._max_request_bytes)
-        if share is None:
-            return made
         return [
             image
-            if len(image.data) <= share
-            else self._prepare(file, replace(limit, max_bytes=share), source)
-            for image, file, limit, source in zip(made, files, limits, sources, strict=True)
+            if share is None or len(image.data) <= share
+            else self._prepare(self._bytes_of(source), self._at_most(image, share), source)
+            for source, image in zip(sources, made, strict=True)
         ]
 
-    def _made(
-        self, files: list[bytes], sources: Sequence[ImageSource], limits: list[ImageLimits]
-    ) -> list[PreparedImage]:
-        return [
-            self._prepare(file, limit, source)
-            for file, limit, source in zip(files, limits, sources, strict=True)
-        ]
+    def _at_most(self, image: PreparedImage, max_bytes: int) -> ImageLimits:
+        side = max(image.width, image.height)
+        return replace(self._limits, max_side=side, max_bytes=max_bytes)
 
     def _prepare(self, file: bytes, limits: ImageLimits, source: ImageSource) -> PreparedImage:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from vbatch.source.image_files.exif import PREFIX
@@ -17,7 +18,13 @@ MAGIC = b"\xff\xd8\xff"
 _EOI, _SOS, _COM = 0xD9, 0xDA, 0xFE
 _APP0, _APP1, _APP2, _APP14, _APP15 = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF
 _FILL = 0xFF
-_RESTARTS = range(0xD0, 0xD8)
+_AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+"""Within entropy-coded bytes 0xFF is followed by 0 (a byte of data), or is a restart or a fill.
+
+The walk's whole cost: 0.1 ms of CPU in 200 kB, 0.25 as a loop over ``bytes.index``.
+"""
+_STRETCH_BYTES = 4_000_000
+"""Searched at once, for a few milliseconds, as the event loop stands still meanwhile."""
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _USUAL_FRAMES = frozenset({0xC0, 0xC1, 0xC2})
 """Baseline, extended and progressive; lossless and arithmetic ones are read by few."""
@@ -84,16 +91,12 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def _after_scan(data: bytes, position: int) -> int:
-    """Where the next marker begins. Raises IndexError or ValueError if there is none.
-
-    Within entropy-coded bytes 0xFF is followed by 0 (a byte of data), or is a restart or a fill.
-    """
-    find = data.index
-    while True:
-        while data[position := find(b"\xff", position) + 1] == 0:
-            pass
-        if data[position] != _FILL and data[position] not in _RESTARTS:
-            return position - 1
+    """Where the next marker begins. Raises ValueError if there is none."""
+    for start in range(position, len(data), _STRETCH_BYTES):
+        found = _AFTER_SCAN.search(data, start, start + _STRETCH_BYTES + 1)
+        if found is not None:
+            return found.start()
+    raise ValueError("no marker after the scan")
 
 
 def _is_usual(data: bytes, start: int) -> bool:
