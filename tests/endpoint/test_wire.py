@@ -1,3 +1,5 @@
+import dataclasses
+import itertools
 import json
 from pathlib import Path
 
@@ -254,3 +256,40 @@ def test_whatever_a_row_holds_its_body_is_json_of_the_announced_length(prompt, m
     ]
     read = sent(build(Question(model=model, prompt=prompt, system=prompt), pictures))
     assert len(read["messages"][-1]["content"]) == bool(prompt) + len(images)
+
+
+@pytest.mark.parametrize("detail", ["image_url", "body", "none"])
+def test_rows_that_ask_the_same_share_all_but_their_images(detail):
+    """Whatever order rows come in, a writer writes what each would be by itself."""
+    asked = job('prompt = "What is it?"\nmax_tokens = 9')
+    asked = asked.model_copy(update={"profile": dialect(detail=detail)})
+    writer = wire.Writer(asked)
+    rows = [
+        item(),
+        item(),
+        item(prompt="And this?"),
+        item(prompt="And this?", params={"seed": 1}),
+        item(prompt="And this?", system="Be brief."),
+        item(body={"model": "m", "messages": [], "max_tokens": 3}),
+        item(),
+    ]
+    images = [(), (URL,), (inline(), dataclasses.replace(URL, detail="high"))]
+
+    for row, sent_images, token_field in itertools.product(
+        rows, images, [None, "max_tokens", "max_completion_tokens"]
+    ):
+        alone = wire.question(asked, row)
+        question = writer.question(row)
+        assert question == alone
+        body = writer.body(question, row, sent_images, token_field)
+        expected = wire.build(alone, row, sent_images, asked.profile, token_field=token_field)
+        assert sent(body) == sent(expected)
+        assert body.detail_merged == expected.detail_merged
+        assert (body.model, body.token_field) == (expected.model, expected.token_field)
+
+
+def test_a_question_is_put_together_once_for_rows_that_ask_the_same():
+    writer = wire.Writer(job('prompt = "What is it?"'))
+    first = writer.question(item())
+    assert writer.question(item()) is first
+    assert writer.question(item(prompt="Else?")) is not first

@@ -176,11 +176,11 @@ SABOTAGES = (
         ("tests/engine/test_tries.py",),
     ),
     Sabotage(
-        "redirects are followed",
-        "vbatch/endpoint/client.py",
-        "allow_redirects=False",
-        "allow_redirects=True",
-        ("tests/endpoint/test_client.py",),
+        "a redirect is taken for an answer",
+        "vbatch/endpoint/replies.py",
+        "    if not 200 <= reply.status < 300:",
+        "    if not 200 <= reply.status < 400:",
+        ("tests/endpoint/test_client.py", "tests/endpoint/test_replies.py"),
     ),
     Sabotage(
         "an unasked answer is taken",
@@ -191,9 +191,9 @@ SABOTAGES = (
     ),
     Sabotage(
         "an answer that came before its request left is taken",
-        "vbatch/endpoint/connection.py",
-        "            if not await _is_quiet(self.given):\n",
-        "            if False:\n",
+        "vbatch/endpoint/exchange.py",
+        "            if handler.is_quiet():",
+        "            if True:",
         ("tests/endpoint/test_connection.py",),
     ),
     Sabotage(

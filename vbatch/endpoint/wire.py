@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 - dataclasses resolve their annotations
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from vbatch.endpoint.body import Body, Splice, TokenField
 from vbatch.endpoint.strings import OutsizedJsonError, dump
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vbatch.job import Job
     from vbatch.profile import Profile, RequestDialect
 
-__all__ = ["Body", "Question", "TokenField", "build", "question"]
+__all__ = ["Body", "Question", "TokenField", "Writer", "build", "question"]
 
 _TOKEN_FIELDS: tuple[TokenField, ...] = ("max_tokens", "max_completion_tokens")
 _OURS = frozenset({"messages", "stream"})
@@ -78,27 +78,114 @@ def build(
     that JSON cannot hold.
     """
     dialect = profile.request
-    splice = Splice()
     if item.body is not None:
-        fields = dict(item.body)
-        _rename_cap(fields, token_field)
-        splice.write(_dump(fields))
-        return splice.body(model=question.model, token_field=token_field or dialect.token_field)
-    details = [image.detail or question.detail for image in images]
+        return _as_it_is(item.body, question.model, dialect, token_field)
+    details = _details(question, images)
+    return _filled(_frame(question, dialect, token_field, details), images, details)
+
+
+class Writer:
+    """Writes the requests of one job.
+
+    Rows that differ in nothing but their images share one question, and the bytes around the
+    images: a twentieth of a small request's CPU.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._asked: Question | None = None
+        self._frames: dict[TokenField | None, _Frame] = {}
+
+    def question(self, item: Item) -> Question:
+        """As ``question``; the same object as long as rows ask the same."""
+        if item.body is not None or item.params:
+            return question(self._job, item)
+        asked = self._asked
+        if asked is None or (asked.prompt, asked.system) != (item.prompt, item.system):
+            asked = self._asked = question(self._job, item)
+            self._frames = {}
+        return asked
+
+    def body(
+        self,
+        question: Question,
+        item: Item,
+        images: Sequence[SentImage],
+        token_field: TokenField | None,
+    ) -> Body:
+        """As ``build``."""
+        profile = self._job.profile
+        if question is not self._asked or profile.request.detail == "body":
+            return build(question, item, images, profile, token_field=token_field)
+        details = _details(question, images)
+        frame = self._frames.get(token_field)
+        if frame is None:
+            frame = _frame(question, profile.request, token_field, details)
+            self._frames[token_field] = frame
+        return _filled(frame, images, details)
+
+
+class _Frame(NamedTuple):
+    """A request but for its images. ``in_parts``: each image bears its detail."""
+
+    model: str
+    token_field: TokenField
+    opening: bytes
+    closing: bytes
+    has_prompt: bool
+    in_parts: bool
+    detail_merged: bool
+
+
+def _details(question: Question, images: Sequence[SentImage]) -> list[str | None]:
+    return [image.detail or question.detail for image in images]
+
+
+def _frame(
+    question: Question,
+    dialect: RequestDialect,
+    token_field: TokenField | None,
+    details: Sequence[str | None],
+) -> _Frame:
+    """What stands around images of these ``details``, which matter to some dialects."""
     fields = _fields(question, dialect, token_field)
     if dialect.detail == "body":
         _put(fields, "detail", _highest(details or [question.detail]))
-    in_parts = dialect.detail == "image_url" and "detail" not in dialect.drop
-    splice.write(_opening(question))
-    for number, (image, detail) in enumerate(zip(images, details, strict=True)):
-        splice.write(b"," if number or question.prompt else b"")
-        _add_image(splice, image, detail if in_parts else None)
-    splice.write(_closing(fields, dialect.drop))
-    return splice.body(
+    return _Frame(
         model=question.model,
         token_field=token_field or dialect.token_field,
+        opening=_opening(question),
+        closing=_closing(fields, dialect.drop),
+        has_prompt=bool(question.prompt),
+        in_parts=dialect.detail == "image_url" and "detail" not in dialect.drop,
         detail_merged=dialect.detail == "body" and len(set(filter(None, details))) > 1,
     )
+
+
+def _filled(frame: _Frame, images: Sequence[SentImage], details: Sequence[str | None]) -> Body:
+    splice = Splice()
+    splice.write(frame.opening)
+    for number, (image, detail) in enumerate(zip(images, details, strict=True)):
+        splice.write(b"," if number or frame.has_prompt else b"")
+        _add_image(splice, image, detail if frame.in_parts else None)
+    splice.write(frame.closing)
+    return splice.body(
+        model=frame.model, token_field=frame.token_field, detail_merged=frame.detail_merged
+    )
+
+
+def _as_it_is(
+    body: Mapping[str, JsonValue],
+    model: str,
+    dialect: RequestDialect,
+    token_field: TokenField | None,
+) -> Body:
+    """A line in OpenAI's Batch format."""
+    fields = dict(body)
+    _rename_cap(fields, token_field)
+    splice = Splice()
+    splice.write(_dump(fields))
+    return splice.body(model=model, token_field=token_field or dialect.token_field)
 
 
 def _asked_by(body: Mapping[str, JsonValue], model: str) -> Question:

@@ -103,6 +103,10 @@ class Worker:
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _token_field: wire.TokenField | None = None
     _reserved_tokens: int = 0
+    _writer: wire.Writer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._writer = wire.Writer(self.job)
 
     async def answer(self, row: Row) -> Outcome | Again | None:
         """The row's first attempt, without the machinery of retries."""
@@ -158,10 +162,8 @@ class Worker:
 
     async def _send(self, item: Item, tries: Tries, images: tuple[SentImage, ...]) -> Outcome:
         try:
-            question = wire.question(self.job, item)
-            body = wire.build(
-                question, item, images, self.job.profile, token_field=self._token_field
-            )
+            question = self._writer.question(item)
+            body = self._writer.body(question, item, images, self._token_field)
         except PermanentError as error:
             return await self._fail(item, tries, error.code, "request", error.message)
         self.detail_merged |= body.detail_merged
@@ -169,9 +171,7 @@ class Worker:
         tries.enter(Step.TURN, self.clock.monotonic())
         async with await self.limiter.acquire(estimate) as permit:
             if self._token_field not in {None, body.token_field}:  # refused meanwhile
-                body = wire.build(
-                    question, item, images, self.job.profile, token_field=self._token_field
-                )
+                body = self._writer.body(question, item, images, self._token_field)
             self._check_budget(estimate)
             self._reserved_tokens += estimate
             try:

@@ -27,7 +27,7 @@ from vbatch.sink.storage import Storage, is_out_of_files, probe, storage_errors
 from vbatch.sink.trust import refuse_planted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from vbatch.clock import Clock
     from vbatch.records import Event
@@ -174,11 +174,11 @@ class RunFolder:
         left_open = list(self._books.commit.tallies.abandoned_asks())
         await asyncio.gather(*(self._recorder.record(event) for event in left_open))
 
-    async def record(self, event: Event) -> None:
-        """Return when the event is in the journal; raises as ``Recorder.record``."""
+    def record(self, event: Event) -> Awaitable[None]:
+        """Awaited, return when the event is in the journal; raises as ``Recorder.record``."""
         if self._recorder is None:
             raise RuntimeError("record before start")
-        await self._recorder.record(event)
+        return self._recorder.record(event)
 
     @property
     def trouble(self) -> Exception | None:
