@@ -8,10 +8,10 @@ LONG   := tests/crash tests/faults tests/guards tests/corpora tests/endpoint/tes
           tests/stories/test_long_waits.py tests/stories/test_tails.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak bench mutants check format clean
+.PHONY: help setup demo test soak bench bench-peers mutants check format clean
 
 help: ## show the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 setup: $(READY) ## make the virtual environment with the pinned tools
 
@@ -38,6 +38,9 @@ soak: $(READY) ## the long suites, about two hours; writes what they reached to 
 bench: $(READY) ## what a row costs beside a loop that only sends; writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks
 
+bench-peers: $(READY) ## the same rows by other tools, installed for it; writes benchmarks/PEERS.md
+	$(BIN)/python -m benchmarks.peers
+
 mutants: $(READY) ## sabotage vbatch in every way on the list and show which test notices
 	$(BIN)/python -m tests.mutants
 
@@ -53,4 +56,4 @@ format: $(READY) ## let ruff mend what it can
 	$(BIN)/ruff format .
 
 clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage* .evidence
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage* .evidence benchmarks/.peers

@@ -96,7 +96,7 @@ def stuck_pictures() -> None:
         Path("stuck").touch()
         threading.Event().wait()
 
-    ImageLoader._in_thread = stuck
+    ImageLoader._each = stuck
 
 
 def deaf_to_hangup() -> None:

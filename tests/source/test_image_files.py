@@ -1,6 +1,7 @@
 import struct
 
 import pytest
+from PIL import Image
 
 from tests.source.drawing import (
     animation,
@@ -194,3 +195,14 @@ def test_only_the_first_exif_block_counts():
     first, second = (segment(0xE1, b"Exif\0\0" + exif(n)) for n in (3, 6))
 
     assert orientation(image_files.read(with_segments(encoded(), first, second)).exif) == 3
+
+
+@pytest.mark.parametrize("stretch", [1, 2, 7, 1000])
+def test_a_scan_is_walked_to_its_end_in_stretches_of_any_length(monkeypatch, stretch):
+    data = encoded(Image.effect_noise((80, 60), 90), progressive=True, comment=b"of no matter")
+    whole = image_files.read(data)
+    monkeypatch.setattr(image_files.jpeg, "_STRETCH_BYTES", stretch)
+
+    assert image_files.read(data) == whole
+    assert whole.whole
+    assert not image_files.read(data[:-2]).whole

@@ -2,6 +2,7 @@ import hashlib
 import math
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import pytest
 from PIL import Image, ImageChops, ImageCms, ImageStat
@@ -642,3 +643,53 @@ def test_many_threads_prepare_the_same_as_one():
         together = list(pool.map(lambda file: prepare(file, small), files))
 
     assert together == alone
+
+
+# --- work done once --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def work(monkeypatch):
+    """Which decoders and encoders were started, in their order."""
+    started = []
+
+    def noting(what, start):
+        def note(mode, kind, *rest):
+            started.append((what, kind))
+            return start(mode, kind, *rest)
+
+        return note
+
+    monkeypatch.setattr(Image, "_getdecoder", noting("decoder", Image._getdecoder))
+    monkeypatch.setattr(Image, "_getencoder", noting("encoder", Image._getencoder))
+    return started
+
+
+def test_what_fits_by_its_header_is_neither_decoded_nor_encoded(work):
+    data = encoded(gradient(size=(300, 200)), comment=b"to be stripped")
+    work.clear()
+    prepare(data, limits(max_side=300, max_bytes=len(data)))
+
+    assert work == []
+
+
+def test_what_is_too_large_is_decoded_at_half_its_size_and_encoded_once(work):
+    data = encoded(gradient(size=(400, 300)))
+    work.clear()
+    prepare(data, limits(max_side=160))
+
+    assert work == [("decoder", "jpeg"), ("encoder", "jpeg")]
+
+
+def test_pixels_are_counted_as_they_are_decoded():
+    rooms = []
+
+    def room(n):
+        rooms.append(n)
+        return nullcontext()
+
+    picture = gradient(size=(400, 300))
+    for kind in ("JPEG", "PNG", "WEBP"):
+        prepare(encoded(picture, kind), limits(max_side=160), room=room)
+
+    assert rooms == [200 * 150 * 4, 400 * 300 * 4, 400 * 300 * 16]

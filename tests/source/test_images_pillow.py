@@ -116,3 +116,14 @@ def test_the_room_is_asked_for_the_pixels_that_will_be_decoded():
     prepare(data, limits(), room=Room)
 
     assert asked == [200 * 100 * 4, "in", "out"]
+
+
+def test_a_png_is_compressed_as_well_as_can_be_before_it_is_made_smaller():
+    text = Image.effect_noise((200, 160), 40).point(lambda value: 255 * (value > 140))
+    quick = prepare(encoded(text, "PNG"), limits(max_side=150, formats=("png",)))
+    tight = limits(max_side=150, formats=("png",), max_bytes=len(quick.data) - 1)
+
+    small = prepare(encoded(text, "PNG"), tight)
+
+    assert len(small.data) < len(quick.data)
+    assert (small.width, small.height) == (quick.width, quick.height) == (150, 120)

@@ -43,6 +43,15 @@ class Preparing:
         self._refused_side = float("inf")
         self._refused_bytes = float("inf")
 
+    def urls(self, item: Item, tries: Tries) -> tuple[SentImage, ...] | None:
+        """The row's images where there is nothing to prepare; else, and in a stop, None.
+
+        ``images`` would come to the same, and take a twelfth of a small request's CPU.
+        """
+        if self._stop is not None or Remedy.INLINE in tries.mended:
+            return None
+        return self._loader.as_urls(item.images)
+
     @asynccontextmanager
     async def images(self, item: Item, tries: Tries) -> AsyncIterator[tuple[SentImage, ...]]:
         """The row's images; their bytes count against the budget while they are held.

@@ -153,6 +153,9 @@ class Worker:
     async def _attempt(self, item: Item, tries: Tries) -> Outcome:
         """One attempt. Raises the EndpointError when the row is to be tried again."""
         tries.enter(Step.PREPARING, self.clock.monotonic())
+        urls = self.preparing.urls(item, tries)
+        if urls is not None:
+            return await self._send(item, tries, urls)
         try:
             async with self.preparing.images(item, tries) as images:
                 return await self._send(item, tries, images)

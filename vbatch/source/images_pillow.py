@@ -58,6 +58,7 @@ _PNG_LEVEL = 3
 The event loop stands still while 64 KiB are compressed: 8 ms at worst, and 25 ms at level 6.
 """
 
+_PNG_LEVEL_AT_NEED = 9
 _LOWEST_QUALITY = 55
 _QUALITY_STEP = 15
 _SMALLEST_SIDE = 16
@@ -140,10 +141,14 @@ class Picture:
     ) -> tuple[bytes, int, int]:
         """The file, its width and height. Quality, then size are lowered until it fits."""
         image = self._image = _lean(self._image, max_bytes)
+        level = _PNG_LEVEL
         while True:
-            data = _saved(image, kind, quality, exif)
+            data = _saved(image, kind, quality, level, exif)
             if max_bytes is None or len(data) <= max_bytes:
                 return data, image.width, image.height
+            if kind == "png" and level < _PNG_LEVEL_AT_NEED:
+                level = _PNG_LEVEL_AT_NEED
+                continue
             if kind != "png" and quality > _LOWEST_QUALITY:
                 quality = max(_LOWEST_QUALITY, quality - _QUALITY_STEP)
                 continue
@@ -236,11 +241,11 @@ def _over_white(image: Image.Image) -> Image.Image:
     return flat
 
 
-def _saved(image: Image.Image, kind: Format, quality: int, exif: bytes | None) -> bytes:
+def _saved(image: Image.Image, kind: Format, quality: int, level: int, exif: bytes | None) -> bytes:
     icc = image.info.get("icc_profile")
     options: dict[str, Any] = {"comment": b"", "icc_profile": None}
     if kind == "png":
-        options["compress_level"] = _PNG_LEVEL
+        options["compress_level"] = level
     else:
         options["quality"] = quality
     if _speaks_of(icc, image.mode):

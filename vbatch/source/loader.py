@@ -89,6 +89,13 @@ class ImageLoader:
         self._once: Once[PreparedImage] = Once()
         self._room = _Room(DECODED_BYTES)
 
+    def as_urls(self, images: Sequence[ImageSource]) -> tuple[SentImage, ...] | None:
+        """``images`` if all of them go as URLs, so that nothing has to be read; else None."""
+        too_many = self._max_count is not None and len(images) > self._max_count
+        if too_many or not all(map(self._goes_as_url, images)):
+            return None
+        return tuple(map(_remote, images))
+
     async def load(
         self,
         images: Sequence[ImageSource],

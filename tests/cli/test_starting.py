@@ -1,0 +1,41 @@
+"""What is not needed is not imported: a start is felt each time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = (
+    "PIL",
+    "aiohttp",
+    "asyncio",
+    "datasets",
+    "filelock",
+    "jinja2",
+    "numpy",
+    "orjson",
+    "pyarrow",
+    "pydantic",
+    "tenacity",
+    "tqdm",
+)
+
+
+def imported(*words) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *words], capture_output=True, text=True, check=True
+    )
+    lines = (line for line in done.stderr.splitlines() if line.startswith("import time:"))
+    return {line.rpartition("|")[2].strip() for line in lines}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("-c", "import vbatch"), ("-m", "vbatch", "--help"), ("-m", "vbatch", "run", "--help")],
+)
+def test_help_and_import_load_nothing_heavy(words):
+    names = imported(*words)
+    assert "vbatch" in names
+    assert not names & set(HEAVY)
