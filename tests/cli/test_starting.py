@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 
 import pytest
+
+import vbatch
 
 HEAVY = (
     "PIL",
@@ -39,3 +42,15 @@ def test_help_and_import_load_nothing_heavy(words):
     names = imported(*words)
     assert "vbatch" in names
     assert not names & set(HEAVY)
+
+
+def test_a_run_imports_no_pandas_which_arrow_would(endpoint, workshop):
+    importlib.import_module("pandas")  # it is there
+    workshop.rows(2)
+    job = workshop.job(endpoint(dialect="openai").base_url)
+
+    names = imported("-m", "vbatch", "run", str(job), "--quiet")
+
+    assert "pyarrow" in names
+    assert not {name for name in names if name.startswith("pandas.")}
+    assert vbatch.open_run(workshop.folder / "run").results().num_rows == 2

@@ -17,16 +17,23 @@ def main(leave: Callable[[int], object] = os._exit) -> None:
     No thread is waited for: all is said and kept by then, and one may hang for ever, as on a
     network disk whose server is gone.
     """
-    code = _run()
+    code = _run(alone=leave is os._exit)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, OSError, ValueError):  # closed, or nobody reads
             stream.flush()
     leave(code)
 
 
-def _run() -> int:
-    """The verbs are imported here, as Ctrl-C is expected from the first import on."""
+def _run(*, alone: bool = False) -> int:
+    """The verbs are imported here, as Ctrl-C is expected from the first import on.
+
+    ``alone``: the process is ours.
+    """
     try:
+        if alone:
+            from vbatch.cli.tuning import spare_memory  # noqa: PLC0415
+
+            spare_memory()
         from vbatch.cli.verbs import run_verb  # noqa: PLC0415
 
         return run_verb()
