@@ -1,4 +1,7 @@
-"""Measures, prints the table and writes RESULTS.md: ``python -m benchmarks [ROUNDS]``."""
+"""Measures, prints the table and writes RESULTS.md: ``python -m benchmarks [ROUNDS [NAME...]]``.
+
+With NAMEs only those are measured and nothing is written.
+"""
 
 from __future__ import annotations
 
@@ -10,48 +13,52 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import whole
-from benchmarks.endpoint import serving
+from benchmarks import crowd, images, journal, memory, resume, start, starting, whole
 
 if TYPE_CHECKING:
-    from benchmarks.measure import PerRow
+    from collections.abc import Iterator
+    from types import ModuleType
 
 PAGE = Path(__file__).with_name("RESULTS.md")
 ROUNDS = 3
+PARTS: dict[str, ModuleType] = {
+    "whole": whole,
+    "crowd": crowd,
+    "memory": memory,
+    "start": start,
+    "resume": resume,
+    "images": images,
+    "journal": journal,
+    "starting": starting,
+}
+"""Each has ``rows(folder, rounds)``: lines of the table, as what, to reach, found."""
 
 HEAD = """# Benchmarks
 
 CPU is user and system time of the whole process per row, without start-up: the difference of two
 sizes, the median of interleaved rounds. "Bare" is an aiohttp loop of 40 lines that only sends
 (`bare.py`), 64 requests in flight like vbatch, against an endpoint in C that answers at once.
-Ratios hold elsewhere, microseconds do not.
+Ratios hold elsewhere, times do not.
 
-| what | to reach | ratio | vbatch | bare |
-|---|---|---|---|---|
+| what | to reach | found |
+|---|---|---|
 """
 
 
-def row(what: str, figure: float, found: dict[str, PerRow]) -> str:
-    """One line of the table, of CPU per row; ``figure`` is the ratio to reach."""
-    ours, bare = found["vbatch"].cpu_us, found["bare"].cpu_us
-    return f"| {what} | ≤ {figure:.2f} | **{ours / bare:.2f}** | {ours:,.0f} µs | {bare:,.0f} µs |"
-
-
-def table(folder: Path, rounds: int) -> str:
-    """Measure everything, in ``folder``."""
-    with serving() as endpoint:
-        lines = [
-            row("rows with an image URL", 1.0, whole.urls(folder, endpoint, rounds)),
-            row("rows with a 160 kB JPEG", 0.58, whole.photographs(folder, endpoint, rounds)),
-        ]
-    return HEAD + "\n".join(lines) + f"\n\n{_where(rounds)}\n"
+def lines(names: list[str], rounds: int) -> Iterator[str]:
+    """The lines of the table, as they are found."""
+    for name in names:
+        with tempfile.TemporaryDirectory(prefix="vbatch-bench-") as folder:
+            for what, to_reach, found in PARTS[name].rows(Path(folder), rounds):
+                yield f"| {what} | {to_reach} | {found} |"
 
 
 def _where(rounds: int) -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in ("aiohttp", "orjson", "pyarrow"))
     return (
         f"{platform.system()}, Python {platform.python_version()}, {os.cpu_count()} cores, "
-        f"{versions}; {rounds} rounds. Again: `make bench`."
+        f"{versions}; {rounds} rounds. Again: `make bench`. Limits, on a virtual clock: "
+        "`python -m benchmarks.limits`. Other tools: `make bench-peers`."
     )
 
 
@@ -59,10 +66,12 @@ def main(words: list[str]) -> None:
     """Measure, print, write."""
     rounds = int(words[0]) if words else ROUNDS
     os.environ["BENCH_KEY"] = "none"
-    with tempfile.TemporaryDirectory(prefix="vbatch-bench-") as folder:
-        found = table(Path(folder), rounds)
-    PAGE.write_text(found, encoding="utf-8")
-    print(found)  # noqa: T201 - its output
+    found = []
+    for line in lines(words[1:] or [*PARTS], rounds):
+        print(line, flush=True)  # noqa: T201 - its output
+        found.append(line)
+    if not words[1:]:
+        PAGE.write_text(HEAD + "\n".join(found) + f"\n\n{_where(rounds)}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,4 @@
-"""Images alone: shrinking against Pillow, a file's cost above its floor, the loop's stops.
-
-``python -m benchmarks.images [ROUNDS]`` prints the rows.
-"""
+"""Images alone: shrinking against Pillow, a file's cost above its floor, the loop's stops."""
 
 from __future__ import annotations
 
@@ -10,11 +7,8 @@ import hashlib
 import io
 import math
 import os
-import sys
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -30,6 +24,7 @@ from vbatch.source.loader import ImageLoader
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
 SIZE = (4000, 3000)
 SIDE = 1568
@@ -224,12 +219,10 @@ def _loader(folder: Path) -> ImageLoader:
     )
 
 
-def rows(folder: Path, rounds: int) -> list[Row]:
-    """Everything about images alone."""
-    return [*shrinking(rounds), *holding(folder, rounds), *untouched(folder, rounds)]
-
-
-if __name__ == "__main__":
-    with tempfile.TemporaryDirectory(prefix="vbatch-images-") as place:
-        for line in rows(Path(place), int(sys.argv[1]) if len(sys.argv) > 1 else 3):
-            print("| " + " | ".join(line) + " |")  # noqa: T201 - its output
+def rows(folder: Path, rounds: int) -> list[tuple[str, str, str]]:
+    """Lines of the table: what, to reach, found."""
+    found = [*shrinking(rounds), *holding(folder, rounds), *untouched(folder, rounds)]
+    return [
+        (one.what, one.to_reach, f"**{one.reached}** ({one.ours}; {one.yardstick})")
+        for one in found
+    ]

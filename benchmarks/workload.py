@@ -67,11 +67,11 @@ def photographs(folder: Path) -> list[Path]:
     places[0].parent.mkdir(exist_ok=True)
     for number, place in enumerate(places):
         if not place.exists():
-            photograph((1024, 768), grain=8, seed=number).save(place, quality=85)
+            photograph((1024, 768), grain=5.5, seed=number).save(place, quality=85)
     return places
 
 
-def photograph(size: tuple[int, int], *, grain: int, seed: int) -> Image.Image:
+def photograph(size: tuple[int, int], *, grain: float, seed: int) -> Image.Image:
     """Soft shapes with ``grain``: compresses about as a photograph does."""
     chance = np.random.default_rng(seed)
     coarse = chance.integers(0, 255, (9, 12, 3), dtype=np.uint8)
