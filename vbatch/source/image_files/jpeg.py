@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from vbatch.source.image_files.exif import PREFIX
 from vbatch.source.image_files.facts import ImageFile
 
@@ -18,11 +20,9 @@ MAGIC = b"\xff\xd8\xff"
 _EOI, _SOS, _COM = 0xD9, 0xDA, 0xFE
 _APP0, _APP1, _APP2, _APP14, _APP15 = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF
 _FILL = 0xFF
+_END = b"\xff\xd9"
 _AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-"""Within entropy-coded bytes 0xFF is followed by 0 (a byte of data), or is a restart or a fill.
-
-The walk's whole cost: 0.1 ms of CPU in 200 kB, 0.25 as a loop over ``bytes.index``.
-"""
+"""Within entropy-coded bytes 0xFF is followed by 0 (a byte of data), or is a restart or a fill."""
 _STRETCH_BYTES = 4_000_000
 """Searched at once, for a few milliseconds, as the event loop stands still meanwhile."""
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -70,7 +70,7 @@ def read(data: bytes) -> ImageFile | None:
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """Marker, start and end of each segment. Ends before EOI where the file is cut or odd."""
-    position = 2
+    position, first = 2, True
     try:
         while data[position] == 0xFF:  # noqa: PLR2004 - every marker begins so
             marker = data[position + 1]
@@ -85,7 +85,10 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
             if length < 2 or end > len(data) or marker < 0xC0 or 0xD0 <= marker <= 0xD8:  # noqa: PLR2004
                 return
             yield marker, position, end
-            position = _after_scan(data, end) if marker == _SOS else end
+            position = end
+            if marker == _SOS:
+                position = (first and _only_scan(data, end)) or _after_scan(data, end)
+                first = False
     except (IndexError, ValueError):
         return
 
@@ -97,6 +100,19 @@ def _after_scan(data: bytes, position: int) -> int:
         if found is not None:
             return found.start()
     raise ValueError("no marker after the scan")
+
+
+def _only_scan(data: bytes, start: int) -> int | None:
+    """Where EOI begins if nothing but data lies before it, as in most files; None: not so simple.
+
+    Takes a third of the time of the search, and lets other threads run meanwhile.
+    """
+    end = data.rfind(_END, start)
+    if end < 0 or end - start > _STRETCH_BYTES:
+        return None
+    scan = np.frombuffer(data, np.uint8, end - start + 1, start)
+    markers = (scan[:-1] == _FILL) & (scan[1:] != 0)
+    return None if markers.any() else end
 
 
 def _is_usual(data: bytes, start: int) -> bool:
