@@ -14,7 +14,7 @@ from yarl import URL
 from tests.endpoint.raw_server import asking, body, http, read_request, said, serving
 from vbatch.endpoint.connection import GuardedConnector, GuardedHandler
 from vbatch.endpoint.exchange import Exchanges, Upload
-from vbatch.errors import UnreachedError
+from vbatch.errors import EndpointError, UnreachedError
 
 CERTIFICATE = Path(__file__).with_name("self_signed.pem")
 STRAY = http(said("an answer to nobody"))
@@ -348,3 +348,17 @@ async def test_over_tls_connections_are_used_again_until_something_strays():
 async def test_a_handler_without_its_connection_is_not_quiet():
     handler = GuardedHandler(asyncio.get_running_loop(), lambda handler: None)
     assert not handler.is_quiet()
+
+
+async def test_an_endpoint_that_turns_to_another_protocol_has_answered():
+    async def talk(reader, writer):
+        await read_request(reader)
+        writer.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n"
+        )
+        await reader.read()
+
+    async with asking(talk) as client:
+        with pytest.raises(EndpointError) as told:
+            await ask(client, "a")
+    assert told.value.status == 101

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 _OURS = frozenset({hdrs.CONTENT_LENGTH, hdrs.TRANSFER_ENCODING, hdrs.EXPECT})
 """Headers that follow from how we send, whatever a job says."""
-_INTERIM = range(100, 200)
+_INTERIM = frozenset({100, *range(102, 200)})
+"""Statuses that another one follows. After 101 the endpoint would speak another protocol."""
 
 
 @dataclass(slots=True, eq=False)
