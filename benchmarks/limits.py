@@ -1,27 +1,31 @@
 """How much of an endpoint's limit is used, and how many requests it refuses: on a virtual clock.
 
-``python -m benchmarks.limits [MINUTES]`` prints a row for each model of an endpoint, for what it
-tells of its limit, and for how long its answers take.
+``python -m benchmarks.limits [NAME [SEEDS]]`` prints a row for each model of an endpoint, for what
+it tells of its limit, and for how long its answers take: medians of so many runs, 5 unless told.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+import os
+import statistics
 import sys
-from collections import deque
+from collections import Counter, deque
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.virtual import run_virtual
+from vbatch.endpoint.ledger import Memory
 from vbatch.endpoint.limit_headers import LimitHeaders
 from vbatch.endpoint.limits import Limiter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from vbatch.clock import Clock
     from vbatch.endpoint.permit import Permit
@@ -31,6 +35,8 @@ LIMIT = 600
 ROWS = 256
 FIRST_S = 60.0
 NETWORK_S = 0.02
+NEIGHBOUR_S = 90.0
+SEEDS = 5
 LATENCIES_S = (0.2, 1.0, 4.0, 8.0)
 
 
@@ -55,12 +61,14 @@ class Sliding:
         self._taken: deque[float] = deque()
 
     def take(self, now: float) -> float:
+        """See ``Model``."""
         if self.left(now) >= 1:
             self._taken.append(now)
             return 0
         return self._taken[0] + self._span_s - now
 
     def left(self, now: float) -> float:
+        """See ``Model``."""
         while self._taken and self._taken[0] <= now - self._span_s:
             self._taken.popleft()
         return self.rate * self._span_s - len(self._taken)
@@ -75,12 +83,14 @@ class Fixed:
         self._taken = 0
 
     def take(self, now: float) -> float:
+        """See ``Model``."""
         if self.left(now) >= 1:
             self._taken += 1
             return 0
         return self._began_s + 60 - now
 
     def left(self, now: float) -> float:
+        """See ``Model``."""
         while now >= self._began_s + 60:
             self._began_s += 60
             self._taken = 0
@@ -97,12 +107,14 @@ class Bucket:
         self._at = 0.0
 
     def take(self, now: float) -> float:
+        """See ``Model``."""
         if self.left(now) >= 1 - 1e-9:
             self._left -= 1
             return 0
         return (1 - self._left) / self.rate
 
     def left(self, now: float) -> float:
+        """See ``Model``."""
         self._left = min(self.size, self._left + (now - self._at) * self.rate)
         self._at = now
         return self._left
@@ -116,6 +128,7 @@ class Seen:
     others: list[float] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)
     in_flight: int = 0
+    by_run: Counter[int] = field(default_factory=Counter)
     bearable: list[tuple[float, float]] = field(default_factory=list)
     """From when on it bore which rate."""
 
@@ -136,6 +149,10 @@ class Seen:
         refused = between(self.refused, start, end)
         return refused / max(1, refused + between(self.taken, start, end))
 
+    def fairness(self) -> float:
+        """What the run that got least has of what the others got."""
+        return min(self.by_run.values()) / max(self.by_run.values())
+
     def most_in_a_minute(self) -> int:
         """Of ours, whatever became of them."""
         most, sent, first = 0, sorted([*self.taken, *self.refused]), 0
@@ -153,10 +170,13 @@ def between(times: list[float], start: float, end: float) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """``told``: ``job`` (the user gave the limit), ``headers``, ``wait`` (Retry-After) or
-    ``nothing``. ``at_once`` is a limit of requests in flight, ``neighbour`` one who asks for so
-    much of the limit for a minute and a half, then for as long not; ``changes``: a third of the
-    limit from the third to the fifth minute."""
+    """One endpoint, and one or more runs that have more to ask than it bears.
+
+    ``told``: ``job`` (the user gave the limit), ``headers``, ``wait`` (Retry-After), ``nothing``.
+    ``at_once`` is a limit of requests in flight, ``neighbour`` one who asks for so much of the
+    limit for a minute and a half, then for as long not; ``changes``: a third of the limit from the
+    third to the sixth minute; ``runs`` share one key.
+    """
 
     model: type[Sliding | Fixed | Bucket] | None
     told: str
@@ -165,7 +185,7 @@ class Case:
     at_once: int = 10**9
     neighbour: float = 0.0
     changes: bool = False
-    gates: int = 1
+    runs: int = 1
 
     def run(self, seed: int = 0) -> Seen:
         """What the endpoint sees of it."""
@@ -175,9 +195,10 @@ class Case:
         model = (self.model or Sliding)(LIMIT if self.model else math.inf)
         rate = model.rate if self.model else self.at_once / self.latency_s
         seen = Seen(bearable=[(0.0, rate)])
+        ledger = Memory() if self.runs > 1 else None
         tasks = [
             asyncio.create_task(self._row(f"row {n}", gate, clock, model, seen))
-            for gate in [self.gate(clock) for _ in range(self.gates)]
+            for gate in [self._gate(clock, ledger) for _ in range(self.runs)]
             for n in range(ROWS)
         ]
         if self.neighbour:
@@ -190,16 +211,18 @@ class Case:
         await asyncio.gather(*tasks, return_exceptions=True)
         return seen
 
-    def gate(self, clock: Clock) -> Limiter:
-        """What paces one run."""
+    def _gate(self, clock: Clock, ledger: Memory | None) -> Limiter:
         given = LIMIT if self.told == "job" else None
         return Limiter(
-            clock=clock, max_in_flight=ROWS, max_outage_s=1800, requests_per_minute=given
+            clock=clock,
+            max_in_flight=ROWS,
+            seeks_width=True,
+            max_outage_s=1800,
+            requests_per_minute=given,
+            ledger=ledger,
         )
 
-    async def _row(
-        self, name: str, gate: Limiter, clock: Clock, model: Model, seen: Seen
-    ) -> None:
+    async def _row(self, name: str, gate: Limiter, clock: Clock, model: Model, seen: Seen) -> None:
         while True:
             async with await gate.acquire() as permit:
                 await self._ask(name, permit, gate, clock, model, seen)
@@ -218,6 +241,7 @@ class Case:
             permit.throttled(name, "429", float(math.ceil(wait_s)) if said else None)
             return
         seen.taken.append(now)
+        seen.by_run[id(gate)] += 1
         seen.in_flight += 1
         await clock.sleep(self.latency_s * (0.7 + 0.6 * clock.random()))
         seen.in_flight -= 1
@@ -234,7 +258,7 @@ class Case:
         while True:
             await clock.sleep(clock.random() * 2 / (self.neighbour * model.rate))
             now = clock.monotonic()
-            if now % 180 < 90 and not model.take(now):
+            if now % (2 * NEIGHBOUR_S) < NEIGHBOUR_S and not model.take(now):
                 seen.others.append(now)
 
 
@@ -262,24 +286,73 @@ def cases() -> Iterator[tuple[str, Case]]:
                 "bucket, changes",
                 Case(model=Bucket, told=told, latency_s=latency_s, changes=True, minutes=10),
             )
+        for told in ("job", "headers", "wait", "nothing"):
+            yield "bucket, two runs", Case(model=Bucket, told=told, latency_s=latency_s, runs=2)
         yield "40 at once", Case(model=None, told="nothing", latency_s=latency_s, at_once=40)
 
 
-def rows() -> Iterator[str]:
-    """The table's lines."""
-    for name, case in cases():
-        seen = case.run()
-        end = 60 * case.minutes
-        near = max(seen.used(0, FIRST_S), seen.used(FIRST_S - 10, FIRST_S))
-        yield (
-            f"| {name} | {case.told} | {case.latency_s:g} s | {near:.1%} | "
-            f"{seen.used(FIRST_S, end):.1%} | {seen.refusals(0, end):.2%} | "
-            f"{seen.refusals(FIRST_S, end):.2%} | {seen.most_in_a_minute():,} |"
-        )
+class Figures(NamedTuple):
+    """What one run came to, as shares."""
+
+    near: float
+    """Used in the first minute, or in its last ten seconds where that is more."""
+    used: float
+    """After the first minute, as the next two."""
+    least: float
+    """``used`` of the run that used least."""
+    refused: float
+    most: float
+    fair: float
 
 
-HEAD = """| endpoint | limit told by | answers take | used by 60 s | used after | 429 | 429 after | most |
-|---|---|---|---|---|---|---|---|"""
+def figures(case: Case, seed: int) -> Figures:
+    """One run of it."""
+    seen = case.run(seed)
+    end = 60 * case.minutes
+    used = seen.used(FIRST_S, end)
+    return Figures(
+        near=max(seen.used(0, FIRST_S), seen.used(FIRST_S - 10, FIRST_S)),
+        used=used,
+        least=used,
+        refused=seen.refusals(FIRST_S, end),
+        most=seen.most_in_a_minute(),
+        fair=seen.fairness(),
+    )
+
+
+def medians(runs: Iterable[Figures]) -> Figures:
+    """Each of the figures by itself."""
+    columns = list(zip(*runs, strict=True))
+    least = min(columns[Figures._fields.index("least")])
+    return Figures(*map(statistics.median, columns))._replace(least=least)
+
+
+def rows(wanted: str = "", seeds: int = SEEDS) -> Iterator[str]:
+    """The table's lines, of those endpoints that have ``wanted`` in their name."""
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        todo = [
+            (name, case, [pool.submit(figures, case, seed) for seed in range(seeds)])
+            for name, case in cases()
+            if wanted in name
+        ]
+        for name, case, runs in todo:
+            met = medians(run.result() for run in runs)
+            yield (
+                f"| {name} | {case.told} | {case.latency_s:g} s | {met.near:.1%} | {met.used:.1%} |"
+                f" {met.least:.1%} | {met.refused:.2%} | {met.most:,.0f} | {met.fair:.2f} |"
+            )
+
+
+HEAD = """| limit | told by | latency | used by 60 s | after | least | 429 after | most | fair |
+|---|---|---|---|---|---|---|---|---|"""
+
+
+def main(wanted: str = "", seeds: str = str(SEEDS)) -> None:
+    """Print the table."""
+    print(HEAD)  # noqa: T201 - its output
+    for line in rows(wanted, int(seeds)):
+        print(line, flush=True)  # noqa: T201 - its output
+
 
 if __name__ == "__main__":
-    print(HEAD, *rows(), sep="\n")  # noqa: T201 - its output
+    main(*sys.argv[1:])

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
+
+LOOK_EVERY_S = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +36,33 @@ def spent(command: Sequence[str | Path], *, cwd: Path, expect: int = 0) -> Spent
         process = subprocess.Popen(
             [str(word) for word in command], cwd=cwd, stdout=said, stderr=said
         )
-        _, status, usage = os.wait4(process.pid, 0)
+        peak = 0.0
+        while (found := os.wait4(process.pid, os.WNOHANG))[0] == 0:
+            peak = max(peak, peak_mb(process.pid))
+            time.sleep(LOOK_EVERY_S)
         wall_s = time.monotonic() - began
+        _, status, usage = found
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode != expect:
             said.seek(0)
             raise BenchmarkError(
                 f"{command[0]} ended with {process.returncode}:\n{said.read()[-2000:]}"
             )
-    peak = usage.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
     return Spent(usage.ru_utime + usage.ru_stime, wall_s, peak)
+
+
+def peak_mb(pid: int) -> float:
+    """A process's own peak: ``ru_maxrss`` of a child begins with what its parent had at the fork.
+
+    Not a number where there is no ``/proc``.
+    """
+    status = Path(f"/proc/{pid}/status")
+    if not status.exists():
+        return float("nan")
+    words = status.read_text().split()
+    if "VmHWM:" not in words:  # it has ended, and nobody has waited for it
+        return 0.0
+    return int(words[words.index("VmHWM:") + 1]) / (1 << 10)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,12 @@ def _interruptible():
             signal.signal(number, usual.get(number, signal.SIG_DFL))
 
 
+@pytest.fixture(autouse=True)
+def _state_of_its_own(monkeypatch, tmp_path_factory):
+    """Runs of a test share limits with each other, and with nobody else's."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / "state"))
+
+
 @pytest.fixture(scope="session")
 def evidence():
     """Where a test puts what it counted, for the page on reliability."""

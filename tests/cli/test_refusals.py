@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 
+import pydantic
 import pytest
 
 from tests.cli.conftest import last_line
@@ -97,6 +98,21 @@ def test_ctrl_c_while_a_verb_is_at_work_is_the_same(vb, monkeypatch):
 
     assert (code, out) == (130, "")
     assert last_line(err) == "vbatch: stopped by SIGINT"
+
+
+def test_ctrl_c_while_a_model_is_written_out_is_the_same(vb, monkeypatch):
+    """Pydantic wraps what its functions raise, and an interrupt with it."""
+
+    class Model(pydantic.BaseModel):
+        @pydantic.model_serializer
+        def interrupted(self):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(api, "load", lambda *_, **__: Model().model_dump())
+
+    code, _, err = vb("run", "job.toml")
+
+    assert (code, last_line(err)) == (130, "vbatch: stopped by SIGINT")
 
 
 def test_nothing_slow_is_imported_before_ctrl_c_is_expected():

@@ -46,9 +46,9 @@ class SlidingMinute:
         return None
 
 
-async def ask_for(clock, endpoint, said, *, minutes: float, latency_s: float):
-    """Keep 64 rows going; the times of answers and of refusals."""
-    gate = Limiter(clock=clock, max_in_flight=64, max_outage_s=1800)
+async def ask_for(clock, endpoint, said, *, minutes: float, latency_s: float, at_once: int = 64):
+    """Keep so many rows going; the times of answers and of refusals."""
+    gate = Limiter(clock=clock, max_in_flight=at_once, seeks_width=at_once > 64, max_outage_s=1800)
     taken, refused = [], []
 
     async def row(name: str) -> None:
@@ -64,7 +64,7 @@ async def ask_for(clock, endpoint, said, *, minutes: float, latency_s: float):
                     refused.append(clock.monotonic())
                     permit.throttled(name, "429", said(wait))
 
-    rows = [asyncio.create_task(row(f"row {n}")) for n in range(64)]
+    rows = [asyncio.create_task(row(f"row {n}")) for n in range(at_once)]
     await clock.sleep(60 * minutes)
     for task in rows:
         task.cancel()
@@ -114,6 +114,71 @@ def test_a_limit_that_falls_and_rises_is_followed():
     assert sum(300 < at <= 420 for at in taken) >= 0.9 * 3 * 120
     assert sum(600 < at <= 720 for at in taken) >= 0.9 * 10 * 120
     assert len(refused) <= 0.02 * len(taken)
+
+
+@pytest.mark.parametrize("said", [math.ceil, lambda _: None])
+@pytest.mark.parametrize("latency_s", [4.0, 8.0])
+def test_a_limit_that_falls_and_rises_is_followed_where_answers_take_long(latency_s, said):
+    async def scenario(clock):
+        bucket = Bucket(600)
+
+        async def change():
+            await clock.sleep(180)
+            bucket.rate, bucket.size = 10 / 3, 10 / 3
+            await clock.sleep(180)
+            bucket.rate, bucket.size = 10, 10
+
+        changing = asyncio.create_task(change())
+        took = await ask_for(clock, bucket, said, minutes=10, latency_s=latency_s, at_once=256)
+        await changing
+        return took
+
+    taken, refused = run_virtual(scenario, seed=1)
+    assert sum(300 < at <= 360 for at in taken) >= 0.75 * 10 / 3 * 60
+    assert sum(480 < at <= 600 for at in taken) >= 0.75 * 10 * 120
+    assert len(refused) <= 0.04 * len(taken)
+
+
+def test_a_minute_that_was_used_up_at_once_is_shared_out_later_where_answers_take_long():
+    async def scenario(clock):
+        minute = SlidingMinute(600)
+        return await ask_for(clock, minute, math.ceil, minutes=6, latency_s=8, at_once=256)
+
+    taken, _ = run_virtual(scenario)
+    assert sum(at > 60 for at in taken) >= 0.85 * 600 * 5
+
+
+@pytest.mark.parametrize("said", [math.ceil, lambda _: None])
+def test_a_neighbour_who_leaves_makes_room_where_answers_take_long(said):
+    async def scenario(clock):
+        bucket = Bucket(600)
+
+        async def neighbour():
+            while clock.monotonic() < 90:
+                await clock.sleep(0.5 * clock.random())
+                bucket.wait(clock.monotonic())
+
+        beside = asyncio.create_task(neighbour())
+        took = await ask_for(clock, bucket, said, minutes=4, latency_s=4, at_once=256)
+        await beside
+        return took
+
+    for seed in range(3):
+        taken, _ = run_virtual(scenario, seed=seed)
+        assert sum(150 < at <= 240 for at in taken) >= 0.9 * 10 * 90
+
+
+def test_a_rate_that_is_refused_again_at_once_falls_faster_but_not_below_what_was_taken():
+    rates = []
+    for again in (False, True):
+        rate = FoundRate()
+        for tenth in range(200):
+            slot = rate.sent(tenth / 10)
+        rate.refused(20.0, 0.0, slot, 0)
+        before = rate.rate(20.0)
+        rate.refused(20.0, 1.0, slot, 0, again=again)
+        rates.append(rate.rate(26.0) / before)
+    assert rates == [pytest.approx(0.96), pytest.approx(0.92, abs=0.01)]
 
 
 def test_before_any_refusal_there_is_no_pace():

@@ -131,6 +131,55 @@ def test_without_a_usable_time_the_wait_is_our_own_and_doubles(nonsense):
     assert 1 <= after_an_answer <= 1.1
 
 
+def test_an_answer_that_a_refusal_overtook_cuts_the_doubled_wait_short():
+    async def scenario(clock):
+        gate = limiter(clock)
+        for _ in range(4):
+            await throttle(gate)
+        before = clock.monotonic()
+        slow = await gate.acquire()
+        waited = clock.monotonic() - before
+        await throttle(gate)
+        again = clock.monotonic()
+        slow.answered()
+        await gate.acquire()
+        return waited, clock.monotonic() - again
+
+    waited, after = run_virtual(scenario)
+    assert waited >= 8
+    assert 0 < after <= 1.1
+
+
+def test_an_answer_from_before_the_waits_cuts_none_of_them_short():
+    async def scenario(clock):
+        gate = limiter(clock)
+        old = await gate.acquire()
+        for _ in range(4):
+            await throttle(gate)
+        before = clock.monotonic()
+        old.answered()
+        await gate.acquire()
+        return clock.monotonic() - before
+
+    assert run_virtual(scenario) >= 8
+
+
+def test_no_answer_cuts_a_wait_short_that_was_asked_for():
+    async def scenario(clock):
+        gate = limiter(clock)
+        for _ in range(4):
+            await throttle(gate)
+        slow, other = await gate.acquire(), await gate.acquire()
+        await throttle(gate)
+        before = clock.monotonic()
+        other.throttled("other", "429 slow down", 30)
+        slow.answered()
+        await gate.acquire()
+        return clock.monotonic() - before
+
+    assert run_virtual(scenario) >= 30
+
+
 def test_refusals_of_requests_sent_together_are_one_step_of_the_wait():
     async def scenario(clock):
         gate = limiter(clock, slow_start=False)

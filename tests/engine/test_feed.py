@@ -63,3 +63,13 @@ async def test_trouble_with_the_manifest_comes_out_of_next():
     with pytest.raises(ManifestError, match=r"m\.jsonl: it shrank"):
         await drain(feed, workers=1)
     await feed.close()
+
+
+@pytest.mark.parametrize(("last", "left"), [(13, 3), (14, None)])
+async def test_what_is_left_is_not_looked_for_far_into_the_manifest(monkeypatch, last, left):
+    """Between rows that come, any number may be passed over, and that takes its time."""
+    monkeypatch.setattr(feed_module, "FAR", 10)
+    rows = [row for row in items(30) if row.row in {4, 5, last}]
+    feed = Feed(iter(rows), wanted=lambda _row: True)
+    await feed.close()
+    assert feed.left(at_most=100) == left

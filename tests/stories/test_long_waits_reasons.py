@@ -35,6 +35,7 @@ def test_no_room_for_another_image(tmp_path):
 
     async def scenario(clock):
         run = Run(clock, job, answering(clock), 100)
+        run.worker.preparing.urls = lambda item, tries: None  # as if the rows had images to read
         budget = run.worker.preparing._budget
         budget.held = budget.limit + 1
         asyncio.get_running_loop().call_later(40, budget.release, budget.held)

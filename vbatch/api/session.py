@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Self
 from vbatch.api.chores import OUT_OF_TIME, Chores
 from vbatch.api.endpoint import label, with_endpoint
 from vbatch.api.question import check_question, reach_digest, to_keep, with_columns
+from vbatch.api.remembered import Remembered
 from vbatch.api.replaced import Replaced
 from vbatch.api.retrying import Memory, Selection, answers_of, chosen
 from vbatch.api.secrecy import keeping_secret
+from vbatch.api.sharing import ledger_of
 from vbatch.api.summary import Summary  # noqa: TC001 - as above
 from vbatch.api.taking import taken
 from vbatch.api.tally import Live
@@ -214,7 +216,8 @@ class Session:
         settled = kept is not None and (self._history.answered or self._history.failed)
         self._loader = loader_of(self.job, self._manifest, self._clock)
         types = (kept.carried_schema, kept.given_schema) if kept and settled else None
-        self._scan = await asyncio.to_thread(self._manifest.scan, kept=types)
+        remembered = self._remembered = Remembered(self._hidden, self._invocation, self._clock)
+        self._scan = await asyncio.to_thread(remembered.scan, self._manifest, kept=types)
         columns = self._manifest.template_columns
         if self._wish.selection is None:
             self._folder.keep(to_keep(kept, self.job, self._scan, columns))
@@ -239,10 +242,12 @@ class Session:
             job_digest=self._run_digest(),
             reach_digest=self._reach_digest(),
             chosen=ids,
+            asks_answered=selection is not None and selection.finish_reason is not None,
         )
 
     async def _reach_the_endpoint(self) -> None:
         self._label = label(self.job)
+        self._ledger = self._stack.enter_context(ledger_of(self.job))
         self.job = await self._stack.enter_async_context(with_endpoint(self.job, self._clock))
         self._slots = slots_of(self.job)
         settings = settings_of(self.job, connections=self._slots)
@@ -252,10 +257,11 @@ class Session:
         self._stack.push_async_callback(self._loader.close)
         if self._wish.changed_images:
             self._todo.changed = await asyncio.to_thread(Replaced, self._history, self._loader)
+            self._todo.asks_answered = True
+        done = await asyncio.to_thread(self._remembered.done, self._history)
         await self._folder.start()
-        self._feed = Feed(
-            self._manifest.rows(self._scan), wanted=self._todo.wanted, limit=self._wish.limit
-        )
+        rows = self._todo.rows(self._manifest, self._scan, done)
+        self._feed = Feed(rows, wanted=self._todo.wanted, limit=self._wish.limit)
         worker = self._worker()
         self._watch = Watch(worker, self._live, clock=self._clock, timeout_s=self.job.retry.timeout)
         self._teller = Teller(
@@ -280,8 +286,7 @@ class Session:
         )
         self._chores.tick(self._look, failed=self._log.tell)
         self._chores.tick(self._keep_standing, failed=self._log.tell)
-        longest = self.job.limits.max_duration
-        if longest is not None:
+        if (longest := self.job.limits.max_duration) is not None:
             left = max(0.0, longest - (self._clock.monotonic() - self._started))
             self._chores.after(left, partial(self._engine.stop, OUT_OF_TIME))
         if self._stop_first is not None:
@@ -291,7 +296,7 @@ class Session:
 
     def _worker(self) -> Worker:
         job, limits = self.job, self.job.limits
-        self._limiter = limiter_of(job, self._slots, self._clock)
+        self._limiter = limiter_of(job, self._slots, self._clock, self._ledger)
         return Worker(
             job=job,
             origin=Origin(
@@ -348,8 +353,7 @@ class Session:
         try:
             await self._chores.end()
             self.summary = await self._wound_up(self._engine.stopped)
-            stop = self.summary.stop
-            if stop is None or stop.code != "locked":  # else the log is another's now
+            if (stop := self.summary.stop) is None or stop.code != "locked":  # else another's log
                 self._log.tell(self.summary.line())
         finally:
             await self._stack.aclose()

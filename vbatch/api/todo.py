@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from vbatch.records import BadRow, Item
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from collections.abc import Set as AbstractSet
 
+    from vbatch.records import ManifestScan
     from vbatch.sink.history import History
+    from vbatch.source.manifest import Manifest
     from vbatch.state import Past, PastFailure
 
 Row = Item | BadRow
@@ -24,13 +26,23 @@ class Todo:
     Without ``chosen`` a row is asked unless it is answered, or has failed for good under this very
     job. With ``chosen`` (ids, for a retry) exactly those rows are asked. An answered row that
     ``changed`` since it was asked, and since a moment (seconds since the epoch), is asked again.
+    Only with ``asks_answered`` may rows that have an answer be among those to ask.
     """
 
     history: History
     job_digest: str
     reach_digest: str
     chosen: AbstractSet[str] | None = None
+    asks_answered: bool = False
     changed: Callable[[Item, float], bool] = field(default=lambda _row, _since: False)
+
+    def rows(
+        self, manifest: Manifest, scan: ManifestScan, done: bytes | None
+    ) -> Iterator[Item | BadRow]:
+        """The rows to decide about, most of the answered ones left out; ``done`` as there."""
+        if self.asks_answered:
+            return manifest.rows(scan)
+        return manifest.rows(scan, done=done, answered=self.history.stands)
 
     def wanted(self, row: Row) -> bool:
         """Whether to ask ``row``. Called from the reading thread only."""

@@ -66,7 +66,14 @@ class Watch:
         subject = idle or _with_why(state.held, state.why)
         if subject is not None:
             self._say(subject, f"waiting: {self.waiting}", now)
+        self._look_at_the_others(now)
         self._look_for_a_stall(now)
+
+    def _look_at_the_others(self, now: float) -> None:
+        sharing = self._worker.limiter.sharing
+        if sharing is not None and sharing.trouble is not None:
+            text = f"limits are not shared with other runs: {sharing.trouble}"
+            self._say("sharing", text, now)
 
     def _idle(self, now: float) -> str | None:
         """What everybody waits for where the endpoint has nothing to do with it."""

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vbatch.clock import Clock
+    from vbatch.endpoint.ledger import Ledger
     from vbatch.job import Job
 
-AUTO_IN_FLIGHT = 64
+AUTO_IN_FLIGHT = 256
 OPEN_FILES_SHARE = 0.8
 
 
@@ -50,15 +51,17 @@ def loader_of(job: Job, manifest: Manifest, clock: Clock) -> ImageLoader:
     )
 
 
-def limiter_of(job: Job, slots: int, clock: Clock) -> Limiter:
-    """What paces a job's requests, at most ``slots`` at once."""
+def limiter_of(job: Job, slots: int, clock: Clock, ledger: Ledger | None = None) -> Limiter:
+    """What paces a job's requests, at most ``slots`` at once; ``ledger``: together with others."""
     return Limiter(
         clock=clock,
         max_in_flight=slots,
+        seeks_width=job.limits.max_in_flight == "auto",
         max_outage_s=job.retry.max_outage,
         max_wait_s=job.retry.max_wait,
         requests_per_minute=job.limits.requests_per_minute,
         tokens_per_minute=job.limits.tokens_per_minute,
+        ledger=ledger,
     )
 
 

@@ -83,7 +83,14 @@ def run_verb() -> int:
         where = "" if error.filename is None else f"{error.filename}: "
         return refuse(Exit.STORAGE, f"{where}{error.strerror or error}")
     except Exception as bug:  # noqa: BLE001 - the last stop: what a person reads is said here
+        if _hides_ctrl_c(bug):
+            raise KeyboardInterrupt from None
         return _confess(bug)
+
+
+def _hides_ctrl_c(bug: Exception) -> bool:
+    """Pydantic makes an error of its own of a Ctrl-C that comes while it writes a model out."""
+    return type(bug).__name__ == "PydanticSerializationError" and "KeyboardInterrupt" in str(bug)
 
 
 def _confess(bug: Exception) -> int:

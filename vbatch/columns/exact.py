@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _LONG = re.compile(r"[0-9]{20}|-[0-9]{19}")
 _LONG_BYTES = re.compile(_LONG.pattern.encode())
+_ZEROS = bytes.maketrans(b"123456789", b"000000000")
 _TOO_LONG = "Integer exceeds 64-bit range"
 """What orjson says of an integer that it cannot write."""
 
@@ -25,10 +26,15 @@ def loads(data: bytes | str) -> JsonValue:
     Raises:
         orjson.JSONDecodeError: it is none, or no UTF-8, or holds a number that is not finite.
     """
-    if _LONG.search(data) if isinstance(data, str) else _LONG_BYTES.search(data):
+    if _LONG.search(data) if isinstance(data, str) else _may_be_long(data):
         with suppress(ValueError, RecursionError):
             return _patiently(data)
     return orjson.loads(data)
+
+
+def _may_be_long(data: bytes) -> bool:
+    """Whether the expression matches; it is ten times as slow as to see that it cannot."""
+    return b"0" * 19 in data.translate(_ZEROS) and _LONG_BYTES.search(data) is not None
 
 
 def _patiently(data: bytes | str) -> JsonValue:

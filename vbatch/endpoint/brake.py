@@ -13,20 +13,24 @@ if TYPE_CHECKING:
     from vbatch.endpoint.window import Window
 
 _SOON = 80
-"""Answers between two refusals below which a lower rate did not help. Near a real limit, the
-found rate needs about as many until it probes beyond it."""
+"""Requests between two refusals below which a lower rate did not help, also those of others who
+share it. Near a real limit, the found rate needs about as many until it probes beyond it."""
 _TRIALS = 2
 """So many of them end the trial of a rate that was a mere suspicion."""
 _SURE_TRIALS = 6
 """The same where the limit seemed plain to see, or a trial costs less than the waits."""
+_TRIAL_S = 60.0
+"""And a trial lasts so long: an endpoint that counts minutes refuses for what went before."""
 
 
 class _Episode:
     """The refusals of requests that were on their way together."""
 
-    __slots__ = ("follows", "later", "measured", "serial", "slot", "stepped")
+    __slots__ = ("follows", "later", "measured", "serial", "slot", "soon", "stepped")
 
-    def __init__(self, serial: int, slot: Slot, follows: int) -> None:
+    def __init__(self, serial: int, slot: Slot, follows: int, *, soon: bool) -> None:
+        self.soon = soon
+        """Whether few requests went since the last one began."""
         self.serial = serial
         self.slot = slot
         self.follows = follows
@@ -47,20 +51,19 @@ class Brake:
     refusals go on at a much lower rate, they are none of its making, and it is let go.
     """
 
-    __slots__ = ("_answers", "_episode", "_left", "_trials", "_window", "found", "log")
+    __slots__ = ("_calm_at", "_episode", "_left", "_sent", "_trials", "_window", "found", "log")
 
     def __init__(self, window: Window) -> None:
         self.log = Evidence()
         self.found = FoundRate()
         self._window = window
         self._episode: _Episode | None = None
-        self._answers = 0
-        self._trials = _TRIALS
-        self._left = _TRIALS
+        self._sent = 0
+        self._calm_at = 0.0
+        self._trials = self._left = _SURE_TRIALS
 
     def answered(self, serial: int, slot: Slot) -> None:
         """Request ``serial``, sent in ``slot``, was taken."""
-        self._answers += 1
         if self._episode is None or serial < self._episode.follows:
             return
         if self._episode.measured:
@@ -69,32 +72,42 @@ class Brake:
 
     def refused(
         self, now: float, wait_s: float, *, serial: int, slot: Slot, following: int
-    ) -> None:
+    ) -> bool:
         """Request ``serial``, sent in ``slot``, was refused, and nothing goes for ``wait_s``.
 
-        ``following`` is the serial number of the next request to be sent.
+        ``following`` is the serial number of the next request to be sent. Returns whether a
+        rate was let go, as it did not help.
         """
         self.found.not_taken(slot)
+        in_vain = False
         episode = self._episode
         if episode is None:
-            episode = self._episode = _Episode(serial, slot, following)
-            self._let_go_if_in_vain(now)
+            sent = serial + self.found.others
+            soon = sent - self._sent < _SOON
+            self._sent = sent
+            episode = self._episode = _Episode(serial, slot, following, soon=soon)
+            in_vain = self.found.known and self._is_in_vain(now, soon=soon)
+            if in_vain:
+                self.found.let_go()
+                self.log.proved_wrong()
         elif serial > episode.serial:
             episode.later += 1
         self._judge(episode, now, wait_s, following)
+        return in_vain
 
-    def _let_go_if_in_vain(self, now: float) -> None:
-        if self.found.known and self._is_in_vain(now):
-            self.found.let_go()
-            self.log.proved_wrong()
-            self._window.restart()
-        self._answers = 0
+    @property
+    def _is_sure(self) -> bool:
+        """Whether the rate that was found is more than a suspicion."""
+        return self._trials == _SURE_TRIALS
 
-    def _is_in_vain(self, now: float) -> bool:
-        if self._answers >= _SOON:
+    def _is_in_vain(self, now: float, *, soon: bool) -> bool:
+        if not soon:
             self._left = min(self._left + 1, self._trials)
+            self._calm_at = now
             return False
-        self._left -= 1
+        self._left = max(self._left - 1, 0)
+        if self._is_sure and now - self._calm_at < _TRIAL_S:
+            return False
         return self._left <= 0 or self.found.is_far_below(now)
 
     def _judge(self, episode: _Episode, now: float, wait_s: float, following: int) -> None:
@@ -102,7 +115,8 @@ class Brake:
         if not episode.stepped and (sure or self.found.known or self.log.is_suspect()):
             if not self.found.known:
                 self._trials = self._left = _TRIALS if wait_s < LONG_S else _SURE_TRIALS
-                self.log.acted_upon()
+                self._calm_at = now
+                self.log.tried()
             self._step(episode, now, wait_s, following - episode.serial - 1 - episode.later)
         if sure:
             self._trials = self._left = _SURE_TRIALS
@@ -111,7 +125,8 @@ class Brake:
 
     def _step(self, episode: _Episode, now: float, wait_s: float, sent_later: int) -> None:
         episode.stepped = True
-        self._window.shrink()
-        episode.measured = wait_s <= 1.1 * LONGEST_WAIT_S
-        if episode.measured:
-            self.found.refused(now, wait_s, episode.slot, sent_later)
+        again = episode.soon and self._is_sure
+        episode.measured = wait_s <= 1.1 * LONGEST_WAIT_S and self.found.refused(
+            now, wait_s, episode.slot, sent_later, again=again
+        )
+        self._window.shrink(paced=self.found.known)

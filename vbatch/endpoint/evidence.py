@@ -78,6 +78,10 @@ class Evidence:
         """Whether refusals are few among answers; without any answer they are not."""
         return self._met.count(_ANSWERED) >= _LONE * self._met.count(_REFUSED)
 
+    def tried(self) -> None:
+        """The suspicion had its effect; what is still on its way may yet make it sure."""
+        self._suspicion = 0
+
     def acted_upon(self) -> None:
         """What was known until now has had its effect."""
         self._from = self._next

@@ -17,6 +17,8 @@ _ENOUGH = 4
 """Requests that must have been taken before a refusal says anything about the rate."""
 _KEPT = 0.96
 """What is kept of a rate that was refused."""
+_KEPT_AGAIN = 0.92
+"""The same where it was cut shortly before, if what was taken lately is no more."""
 _RETURN_S = 5.0
 """Seconds until a cut rate is back at what is kept."""
 _STEP = 0.05
@@ -30,6 +32,9 @@ _FAR = 0.6
 """A rate below this share of the one believed in is far below it."""
 
 
+Curve = tuple[float, float, float, float]
+
+
 class FoundRate:
     """No pace until a refusal says something, then one that moves around the limit.
 
@@ -40,6 +45,8 @@ class FoundRate:
     """
 
     __slots__ = (
+        "_adopted_at",
+        "_again",
         "_base",
         "_before",
         "_believed",
@@ -51,6 +58,8 @@ class FoundRate:
         "_started_at",
         "_taken",
         "known",
+        "others",
+        "version",
     )
 
     def __init__(self) -> None:
@@ -65,6 +74,12 @@ class FoundRate:
         self._before: list[tuple[float, int]] = []
         self._refused = math.inf
         self._believed = math.inf
+        self._adopted_at = -math.inf
+        self._again = False
+        self.others = 0
+        """Requests that other processes sent."""
+        self.version = 0
+        """Changes with each cut of our own."""
 
     def ready_at(self) -> float:
         """The moment from which the next request may go."""
@@ -83,15 +98,23 @@ class FoundRate:
         """The request that ``sent`` gave ``slot`` for was refused, or did not go after all."""
         self._taken.correct(slot, -1)
 
-    def refused(self, now: float, wait_s: float, slot: Slot, sent_later: int) -> None:
+    def refused(
+        self, now: float, wait_s: float, slot: Slot, sent_later: int, *, again: bool = False
+    ) -> bool:
         """The request of ``slot`` was refused, and nothing goes for ``wait_s`` seconds.
 
-        ``sent_later`` requests went after it; whether they were taken is not known yet.
+        ``sent_later`` requests went after it; whether they were taken is not known yet; ``again``:
+        few were sent since the last refusals. Returns whether this was news: not where another
+        process has cut the rate since.
         """
+        if slot.opened <= self._adopted_at:
+            return False
         starts = (max(slot.opened - span, self._started_at) for span in _LOOK_BACK_S)
         self._before = [(start, self._taken.since(start) - sent_later) for start in starts]
         self._refused = self.rate(now) if self.known else math.inf
+        self._again = again
         self._cut(now + wait_s)
+        return True
 
     def free_again(self, slot: Slot) -> None:
         """The request of ``slot`` is the first to be taken since: the wait may have been longer."""
@@ -109,17 +132,49 @@ class FoundRate:
     def let_go(self) -> None:
         """No pace any more: the refusals had nothing to do with the rate."""
         self.known = False
+        self.version += 1
         self._kept = self._base = self._refused = self._believed = math.inf
         self._calm_s = _SEARCH_S
 
+    # What processes that share a limit tell each other.
+
+    @property
+    def curve(self) -> Curve:
+        """The rate's course from here on."""
+        return self._free_at, self._kept, self._base, self._calm_s
+
+    def adopt(self, now: float, curve: Curve) -> None:
+        """Another process cut the rate."""
+        self._free_at, self._kept, self._base, self._calm_s = curve
+        self._adopted_at = now
+        self.known = self._kept < math.inf
+        self._believed = self._kept
+
+    def others_sent(self, now: float, count: int) -> None:
+        """Other processes sent ``count`` requests lately: the endpoint took them too."""
+        if count:
+            self.others += count
+            self._taken.forget(now)
+            self._taken.add(now, count)
+
+    def seconds_each(self, now: float) -> float:
+        """What one request costs of a second's limit; 0 where none is found."""
+        return 1 / self.rate(now) if self.known else 0.0
+
     def _cut(self, free_at: float) -> None:
         self._free_at = free_at
+        self.version += 1
         taken = max(max(n, 1) / max(free_at - start, _SHORTEST_S) for start, n in self._before)
         if self._refused < math.inf:
             self._kept = _KEPT * min(self._refused, 1.3 * taken)
+            if self._again:
+                start, n = self._before[1]
+                lately = n / max(free_at - start, _SHORTEST_S)
+                self._kept = min(self._kept, max(lately, _KEPT_AGAIN * self._refused))
             self._base = min(max(taken, self._kept / 2), self._kept)
             self._calm_s = max(_CALM_S, _CALM_REQUESTS / self._kept)
-            self._believed = max(self._believed, self._kept)
+            measured_anew = 1.3 * taken < self._refused
+            self._believed = self._kept if measured_anew else max(self._believed, self._kept)
         elif self._before[-1][1] >= _ENOUGH:
             self._kept = self._base = self._believed = taken
             self.known = True

@@ -19,23 +19,26 @@ Every permit is ended once: ``answered``, ``refused`` (the row's own fault), ``t
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
+from vbatch.endpoint import standing
 from vbatch.endpoint.brake import Brake
 from vbatch.endpoint.line import Line
 from vbatch.endpoint.minute import PerMinute
 from vbatch.endpoint.outage import Outage
 from vbatch.endpoint.permit import Permit
-from vbatch.endpoint.spoken import asked_too_long, silent_too_long, span, time_of_day
+from vbatch.endpoint.sharing import Sharing
+from vbatch.endpoint.spoken import asked_too_long, silent_too_long
 from vbatch.endpoint.waiting import LONGEST_PAUSE_S, Pause
 from vbatch.endpoint.window import Window
 from vbatch.errors import VbatchError
 
 if TYPE_CHECKING:
     from vbatch.clock import Clock
+    from vbatch.endpoint.ledger import Ledger
     from vbatch.endpoint.limit_headers import LimitHeaders
+    from vbatch.endpoint.standing import LimiterState
     from vbatch.records import Stop
 
 OUT_OF_FILES_EPISODE_S = 5.0
@@ -51,15 +54,6 @@ _NO_FILES = (
     "limits.max_in_flight"
 )
 
-_HELD_S = 5.0
-"""A wait that is worth telling of."""
-
-_DOWN = "endpoint down"
-_PAUSED = "paused"
-_IN_FLIGHT = "in flight"
-_REQUESTS = "requests per minute"
-_TOKENS = "tokens per minute"
-
 
 class Stopped(VbatchError):  # noqa: N818 - reads as the state it names
     """Nothing more is sent in this run: ``stop`` says why."""
@@ -70,32 +64,14 @@ class Stopped(VbatchError):  # noqa: N818 - reads as the state it names
         self.exit_code = stop.exit_code
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LimiterState:
-    """What the gate is doing, for people.
-
-    ``window`` is how many may be in flight at present; ``waiting`` how many acquires wait, the
-    first of them for ``reason``; ``waiting_until`` is seconds since the epoch, None when it is not
-    a matter of time. ``held`` is set while nobody may go for more than some seconds, in words that
-    stay the same as long as that lasts; ``why`` is what the endpoint said or did.
-    """
-
-    in_flight: int
-    window: int
-    waiting: int
-    reason: str | None = None
-    waiting_until: float | None = None
-    held: str | None = None
-    why: str | None = None
-
-
 class Limiter:
     """First come, first served, as fast as all limits allow and never faster.
 
     ``requests_per_minute`` and ``tokens_per_minute`` are kept when given, otherwise found from
-    headers and refusals. At most ``max_in_flight`` requests are on their way, at the start 4.
-    Own waits grow to ``max_wait_s``; no answer for ``max_outage_s`` stops the run. Needs a running
-    loop once something has to wait; uses the monotonic clock only.
+    headers and refusals, and shared with those who look into the same ``ledger``. At most
+    ``max_in_flight`` requests are on their way, at the start 4; with ``seeks_width`` no more than
+    bring answers sooner. Own waits grow to ``max_wait_s``; no answer for ``max_outage_s`` stops the
+    run. Needs a running loop once something has to wait; uses the monotonic clock only.
     """
 
     def __init__(
@@ -108,6 +84,8 @@ class Limiter:
         requests_per_minute: float | None = None,
         tokens_per_minute: float | None = None,
         slow_start: bool = True,
+        seeks_width: bool = False,
+        ledger: Ledger | None = None,
     ) -> None:
         self._clock = clock
         self._requests = PerMinute()
@@ -115,8 +93,10 @@ class Limiter:
         self._learns_requests = requests_per_minute is None
         self._learns_tokens = tokens_per_minute is None
         self._limit(requests_per_minute, tokens_per_minute)
-        self._window = Window(max_in_flight, slow_start=slow_start)
+        self._window = Window(max_in_flight, slow_start=slow_start, seeks=seeks_width)
         self._brake = Brake(self._window)
+        self.sharing = Sharing(ledger, self._brake.found) if ledger else None
+        """The same limits as other processes live by them."""
         self._pause = Pause(max_wait_s)
         self._outage = Outage(max_outage_s)
         self._squeezed_at = -math.inf
@@ -184,20 +164,16 @@ class Limiter:
     def state(self) -> LimiterState:
         """What is going on right now."""
         first = self._line.first
-        now = self._clock.monotonic()
-        at, gate = self._gate(now, first or 0)
-        reason = until = None
-        if first is not None:
-            until = None if at == math.inf else self._clock.time() + max(at - now, 0.0)
-            reason = self._reason(gate, now)
-        return LimiterState(
+        at, gate = self._gate(self._clock.monotonic(), first or 0)
+        return standing.state(
+            at,
+            gate,
             in_flight=self._in_flight,
             window=self._window.size,
             waiting=len(self._line),
-            reason=reason,
-            waiting_until=until,
-            held=self._held(gate, at - now),
-            why=self._why(gate),
+            outage=self._outage,
+            pause=self._pause,
+            clock=self._clock,
         )
 
     # How a request ended: called by its permit.
@@ -232,6 +208,8 @@ class Limiter:
             self.stop(asked_too_long(self._clock.time(), retry_after_s, reason))
             return
         self._step_back(permit, now)
+        if self.sharing is not None:
+            self.sharing.quiet(now, self._pause.until)
         self._give_up_or_go_on(now)
 
     def trouble(self, permit: Permit, row_id: str, reason: str) -> bool:
@@ -262,6 +240,9 @@ class Limiter:
         self._in_flight -= 1
         if used_tokens is not None and permit.token_slot is not None:
             self._tokens.settle(permit.token_slot, taken=permit.tokens, used=used_tokens)
+            if self.sharing is not None:
+                over = permit.tokens - used_tokens
+                self.sharing.give_back(over * self._tokens.seconds_each)
 
     def _alive(self, permit: Permit) -> None:
         if self._outage.down:
@@ -296,13 +277,15 @@ class Limiter:
 
     def _step_back(self, permit: Permit, now: float) -> None:
         if permit.found_slot is not None:
-            self._brake.refused(
+            let_go = self._brake.refused(
                 now,
                 max(self._pause.until - now, 0.0),
                 serial=permit.serial,
                 slot=permit.found_slot,
                 following=self._serial,
             )
+            if let_go:
+                self._window.unpaced(self._in_flight)
 
     def _give_up_or_go_on(self, now: float) -> None:
         if self._outage.too_long(now):
@@ -314,7 +297,13 @@ class Limiter:
 
     def opens_at(self, now: float, want: int) -> float:
         """See ``line.Gate``."""
-        return self._gate(now, want)[0]
+        at = self._gate(now, want)[0]
+        if self.sharing is None or self.sharing.turn is not None or at > now:
+            return at
+        requests_s, tokens_s = self._requests.seconds_each, want * self._tokens.seconds_each
+        if not (requests_s or tokens_s or self._brake.found.known):
+            return at
+        return self.sharing.ask(now, requests_s=requests_s, tokens_s=tokens_s)
 
     def let_through(self, now: float, want: int) -> Permit:
         """See ``line.Gate``."""
@@ -329,6 +318,8 @@ class Limiter:
         permit.token_slot = self._tokens.take(now, want)
         if self._learns_requests:
             permit.found_slot = self._brake.found.sent(now)
+        if self.sharing is not None:
+            self.sharing.sent(now)
         return permit
 
     def turned_back(self, leave: Permit) -> None:
@@ -337,17 +328,19 @@ class Limiter:
 
     def _gate(self, now: float, tokens: int) -> tuple[float, str]:
         """The moment from which a request may go as things are, and what keeps it until then."""
-        gates = [(self._pause.until, _PAUSED)]
+        gates = [(self._pause.until, standing.PAUSED)]
         if self._outage.down:
-            gates.append((self._outage.next_probe_at(), _DOWN))
+            gates.append((self._outage.next_probe_at(), standing.DOWN))
         if self._in_flight >= (self._window.most if self._outage.down else self._window.size):
-            gates.append((math.inf, _IN_FLIGHT))
+            gates.append((math.inf, standing.IN_FLIGHT))
         if self._requests.known:
-            gates.append((self._requests.ready_at(now, 1), _REQUESTS))
+            gates.append((self._requests.ready_at(now, 1), standing.REQUESTS))
         if self._brake.found.known:
-            gates.append((self._brake.found.ready_at(), _REQUESTS))
+            gates.append((self._brake.found.ready_at(), standing.REQUESTS))
         if self._tokens.known:
-            gates.append((self._tokens.ready_at(now, tokens), _TOKENS))
+            gates.append((self._tokens.ready_at(now, tokens), standing.TOKENS))
+        if self.sharing is not None and self.sharing.turn is not None:
+            gates.append((self.sharing.turn, standing.REQUESTS))
         return max(gates, key=itemgetter(0)) if len(gates) > 1 else gates[0]
 
     def _heed(self, pace: PerMinute, left: float | None, reset_s: float | None) -> None:
@@ -357,30 +350,3 @@ class Limiter:
         if (1 if pace.known else 0) <= reset_s <= LONGEST_PAUSE_S:
             why = "its headers say that a limit is used up"
             self._pause.ask(self._clock.monotonic(), reset_s, self._clock.random(), why)
-
-    def _reason(self, gate: str, now: float) -> str:
-        if gate == _DOWN:
-            if self._outage.probe is not None:
-                return "endpoint down, a probe is on its way"
-            return f"endpoint down, next probe in {span(self._outage.next_probe_at() - now)}"
-        if gate == _PAUSED:
-            until = time_of_day(self._clock.time() + self._pause.until - now)
-            return f"{self._wait()} until {until}"
-        return gate
-
-    def _held(self, gate: str, seconds: float) -> str | None:
-        if self._outage.down:
-            return "endpoint down"
-        if gate == _IN_FLIGHT or seconds <= _HELD_S:
-            return None
-        if gate == _PAUSED:
-            return self._wait()
-        return gate if self._line.first is not None else None
-
-    def _why(self, gate: str) -> str | None:
-        if self._outage.down:
-            return self._outage.reason
-        return self._pause.why if gate == _PAUSED else None
-
-    def _wait(self) -> str:
-        return "endpoint asked to wait" if self._pause.asked else "endpoint is busy, waiting"

@@ -105,6 +105,11 @@ class PerMinute:
         """Whether there is a limit."""
         return self._limit < math.inf
 
+    @property
+    def seconds_each(self) -> float:
+        """What one unit takes of the time; 0 where there is no limit."""
+        return self._pace.interval_s
+
     def limit_to(self, limit: float, *, burst_s: float) -> None:
         """From now on it is ``limit`` units a minute; what was spent before counts."""
         self._limit = limit

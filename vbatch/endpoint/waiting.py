@@ -20,13 +20,16 @@ class Pause:
 
     Waits that the endpoint asks for are honoured plus up to 3 %; without a time the wait is our
     own: a second, doubled with each refusal of a request sent after the last wait, up to
-    ``max_backoff_s``, back to a second with an answer to such a request; a tenth of a second if
-    the refusal stands alone among answers. ``chance`` is in [0, 1), ``why`` for people.
+    ``max_backoff_s``, back to a second with an answer to such a request. Where that answer comes
+    after the refusal, the wait that was doubled is cut short: the last was long enough. A tenth of
+    a second if the refusal stands alone among answers. ``chance`` is in [0, 1), ``why`` for people.
     """
 
     __slots__ = (
         "_backed_off",
         "_briefly",
+        "_enough_at",
+        "_enough_from",
         "_first_s",
         "_free_until",
         "_max_s",
@@ -44,6 +47,8 @@ class Pause:
         self._max_s = max_backoff_s
         self._first_s = self._step_s = min(_FIRST_BACKOFF_S, max_backoff_s)
         self._backed_off = 0
+        self._enough_from = 0
+        self._enough_at = math.inf
         self._briefly = False
         self._free_until = -math.inf
 
@@ -60,7 +65,11 @@ class Pause:
         if serial < self._backed_off and (lone or not self._briefly):
             return
         seconds = min(_LONE_S, self._max_s) if lone else self._step_s
-        self._extend(now + seconds * (1 + _JITTER * chance), why, asked=False)
+        until = now + seconds * (1 + _JITTER * chance)
+        self._enough_at = now + self._first_s if until > self.until else math.inf
+        self._extend(until, why, asked=False)
+        doubled = self._step_s > self._first_s
+        self._enough_from = self._backed_off if doubled else next_serial
         if not lone:
             self._step_s = min(2 * self._step_s, self._max_s)
         self._briefly = lone
@@ -68,8 +77,11 @@ class Pause:
 
     def answered(self, serial: int) -> None:
         """Request ``serial`` was answered."""
-        if serial >= self._backed_off:
-            self._step_s = self._first_s
+        if serial < self._enough_from:
+            return
+        self._step_s = self._first_s
+        if not self.asked:
+            self.until = min(self.until, self._enough_at)
 
     def is_long(self, now: float) -> bool:
         """Whether a wait longer than the ordinary is under way."""

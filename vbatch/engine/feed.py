@@ -18,7 +18,10 @@ BATCH_ROWS = 256
 BATCH_BYTES = 32_000_000
 """Embedded images make rows heavy: a batch ends early when it holds this much."""
 SPARSE = 4_096
-"""A batch with anything in it ends after so many rows, so that few wanted ones are not held up."""
+"""A batch ends so many rows of the manifest after its first, so that few ones are not held up."""
+
+FAR = 200_000
+"""Rows of the manifest, at most, that are looked through to say how many are left."""
 
 
 class Feed:
@@ -64,14 +67,17 @@ class Feed:
     def left(self, at_most: int) -> int | None:
         """Wanted rows that were not handed out, for a closed feed; reads on, and so blocks.
 
-        None when more than ``at_most`` rows are unread, or reading them failed.
+        None when more than ``at_most`` rows are unread, or reading them failed. Rows that the
+        stream leaves out take time, too: it is not followed beyond ``FAR``.
         """
         if self._broken:
             return None
         count = len(self._ready) + (len(self._coming.result()[0]) if self._coming else 0)
+        far = None
         try:
             for number, row in enumerate(self._rows):
-                if number >= at_most:
+                far = row.row + FAR if far is None else far
+                if number >= at_most or row.row >= far:
                     return None
                 count += self._wanted(row)
         except ManifestError:
@@ -94,8 +100,10 @@ class Feed:
     def _read(self) -> tuple[list[Row], bool]:
         """The next rows, and whether more may come. Sparse ones are handed out a few at a time."""
         batch: list[Row] = []
-        seen = held = 0
-        while len(batch) < BATCH_ROWS and held < BATCH_BYTES and not (batch and seen >= SPARSE):
+        held = 0
+        end = float("inf")
+        row: Row | None = None
+        while len(batch) < BATCH_ROWS and held < BATCH_BYTES and not (row and row.row >= end):
             if self._left == 0:
                 return batch, False
             if self._closed:
@@ -103,8 +111,8 @@ class Feed:
             row = next(self._rows, None)
             if row is None:
                 return batch, False
-            seen += 1
             if self._wanted(row):
+                end = min(end, row.row + SPARSE)
                 batch.append(row)
                 held += _embedded_bytes(row)
                 self._left = None if self._left is None else self._left - 1

@@ -2,41 +2,31 @@
 
 from __future__ import annotations
 
-from datetime import datetime  # noqa: TC003 - used in a type that is read at run time
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from vbatch.records import Usage
-from vbatch.sink.parts import read_part
-from vbatch.state import Past, PastFailure
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vbatch.sink.failed_rows import COLUMNS, FailedRows, compact
+from vbatch.sink.parts import read_part, texts
+from vbatch.state import Past
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from vbatch.records import BadRow, Failure, Item
     from vbatch.sink.commits import Commit
     from vbatch.sink.index import Index
     from vbatch.sink.layout import Layout
+    from vbatch.state import PastFailure
 
-_FAILED_COLUMNS = (
-    "id",
-    "vbatch.row_digest",
-    "vbatch.job_digest",
-    "code",
-    "retryable",
-    "attempts",
-    "possibly_billed",
-    "vbatch.server_errors",
-    "prompt_tokens",
-    "completion_tokens",
-    "vbatch.total_tokens",
-    "vbatch.cached_tokens",
-    "vbatch.reasoning_tokens",
-    "vbatch.cost",
-    "first_at",
-    "last_at",
-    "invocation",
-)
+    Numbers = NDArray[np.int64]
+
+Span = tuple[int, int, int]
+"""The number of a first row then, how many follow one another, and its number now."""
 
 
 class History:
@@ -67,6 +57,11 @@ class History:
         """Whether the row as it is now has an answer, under the templates of then or of now."""
         return self._stands(row)
 
+    def stands(self, row_id: str, row_digest: str) -> bool:
+        """Whether the id has an answer to this very question; one to a former may stand, too."""
+        place, same = self._index.get(row_id, row_digest)
+        return same and place > 0
+
     def keeps_answer(self, failure: Failure) -> bool:
         """Whether the row that failed has an answer, which the failure then leaves alone."""
         return self._stands(failure)
@@ -81,7 +76,7 @@ class History:
 
     def failures(self) -> Iterator[PastFailure]:
         """Every failed row."""
-        yield from self._failures.values()
+        yield from self._failures
 
     def setback(self, row_id: str) -> PastFailure | None:
         """How an answered row failed when it was asked again, None if it was not or has not.
@@ -96,6 +91,23 @@ class History:
         past = before.past if before and before.row_digest == row_digest else Past()
         since = self._open_pasts.get(row_id)
         return past + since.past if since and since.row_digest == row_digest else past
+
+    def answered_rows(self, numbers: Mapping[str, Sequence[Span]], rows: int) -> bytes:
+        """A byte for each of ``rows`` rows by number, 1 where one is answered.
+
+        ``numbers``: of the rows that each invocation asked, those whose numbers of now are known,
+        sorted. Two columns of each part are read, and no id: within a part that is not dirty all
+        of them stand. What is not marked is looked up.
+        """
+        marks = np.zeros(rows, np.uint8)
+        spans = {name: np.array(each, np.int64).T for name, each in numbers.items() if each}
+        for number in self._commit.parts["results"]:
+            if number not in self._commit.dirty:
+                table = read_part(self._layout.part("results", number), ("row", "invocation"))
+                for name in spans.keys() & set(table["invocation"].unique().to_pylist()):
+                    own = table.filter(pc.equal(table["invocation"], name))
+                    _mark(marks, own["row"].to_numpy(), *spans[name])
+        return marks.tobytes()
 
     def answers(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
         """These columns of every answered row, ``id`` added, a row at a time."""
@@ -113,41 +125,23 @@ class History:
             return place > 0
         return any(self._index.get(row.id, digest)[1] for digest in row.former_digests)
 
-    def _read_failures(self) -> dict[str, PastFailure]:
-        failures = {}
+    def _read_failures(self) -> FailedRows:
+        """Those that stand."""
+        tables = []
         for number in self._commit.parts["failed"]:
-            table = read_part(self._layout.part("failed", number), _FAILED_COLUMNS)
-            for batch in table.select(_FAILED_COLUMNS).to_batches():
-                for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                    if self._index.place(row[0]) == -number:
-                        failures[row[0]] = _past_failure(row)
-        return failures
+            table = read_part(self._layout.part("failed", number), COLUMNS)
+            ids = list(texts(table["id"]))
+            stands = [place == -number for place in self._index.find(ids, ids)[0]]
+            tables.append(compact(table.filter(pa.array(stands, pa.bool_()))))
+        return FailedRows(tables)
 
 
-def _past_failure(row: tuple[Any, ...]) -> PastFailure:
-    row_id, row_digest, job_digest, code, retryable, attempts, billed, errors = row[:8]
-    *tokens, cost, first_at, last_at, invocation = row[8:]
-    first: datetime = first_at
-    last: datetime = last_at
-    prompt, completion, total, cached, reasoning = tokens
-    return PastFailure(
-        id=row_id,
-        row_digest=row_digest,
-        job_digest=job_digest,
-        code=code,
-        retryable=retryable,
-        attempts=attempts,
-        possibly_billed=billed,
-        server_errors=errors,
-        usage=Usage(
-            prompt_tokens=prompt,
-            completion_tokens=completion,
-            total_tokens=total,
-            cached_tokens=cached,
-            reasoning_tokens=reasoning,
-            cost=None if cost is None else Decimal(cost),
-        ),
-        first_at=first.timestamp(),
-        last_at=last.timestamp(),
-        invocation=invocation,
-    )
+def _mark(
+    marks: NDArray[np.uint8], then: Numbers, firsts: Numbers, counts: Numbers, now: Numbers
+) -> None:
+    """Mark the rows that were numbered ``then``, by spans of numbers."""
+    span = np.searchsorted(firsts, then, side="right") - 1
+    inside = (span >= 0) & (then < firsts[span] + counts[span])
+    span, then = span[inside], then[inside]
+    numbers = then - firsts[span] + now[span]
+    marks[numbers[numbers < len(marks)]] = 1

@@ -8,6 +8,7 @@ of a hash alone.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     Places = NDArray[np.int32]
 
 
-_LARGE = 1 << 17
+_LARGE = 1 << 16
 """Runs this long are left as they are: merging takes twice their room for a moment."""
 
 
@@ -48,8 +49,17 @@ class Index:
 
     def load(self, entries: Iterable[tuple[Iterable[str], Iterable[str], int]]) -> None:
         """Begin with ids, digests and place of many parts; later ones win."""
-        runs = [_raw(ids, digests, place) for ids, digests, place in entries]
-        self._set((_merged(runs),) if runs else ())
+        hashed, hashed_digests = array("q"), array("q")  # they grow in place: no piece lies about
+        places, counts = array("i"), array("q")
+        for ids, digests, place in entries:
+            before = len(hashed)
+            hashed.extend(map(hash, ids))
+            hashed_digests.extend(map(hash, digests))
+            places.append(place)
+            counts.append(len(hashed) - before)
+        columns = [np.repeat(places, counts), np.asarray(hashed_digests), np.asarray(hashed)]
+        del hashed, hashed_digests
+        self._set((_sorted(columns),))
 
     def add(self, ids: Iterable[str], digests: Iterable[str], place: int) -> None:
         """Add a part's rows; what stood under these ids is forgotten."""
@@ -111,6 +121,27 @@ class Index:
         self._runs = runs
 
 
+class Lookup:
+    """From an id to its place in a sequence, in 12 bytes an id, each of which is there once."""
+
+    def __init__(self, ids: Iterable[str]) -> None:
+        hashes = _hashes(ids)
+        order = np.argsort(hashes)
+        self._hashes = hashes[order]
+        self._order = order.astype(np.int32)
+
+    def __len__(self) -> int:
+        return len(self._hashes)
+
+    def find(self, row_id: str) -> int:
+        """The id's place, -1 if it has none; by a hash alone."""
+        wanted = hash(row_id)
+        at = bisect_left(self._hashes.data, wanted)
+        if at < len(self._hashes) and self._hashes[at] == wanted:
+            return int(self._order[at])
+        return -1
+
+
 def _hashes(texts: Iterable[str]) -> Hashes:
     return np.fromiter(map(hash, texts), np.int64)
 
@@ -121,13 +152,21 @@ def _raw(ids: Iterable[str], digests: Iterable[str], place: int) -> _Run:
 
 
 def _merged(runs: list[_Run]) -> _Run:
-    """One sorted run; of entries with one id the last stays."""
-    ids = np.concatenate([run.ids for run in runs])
+    """All entries as one run; of those with one id the last stays."""
+    names = ("places", "digests", "ids")
+    return _sorted([np.concatenate([getattr(run, name) for run in runs]) for name in names])
+
+
+def _sorted(columns: list[NDArray[Any]]) -> _Run:
+    """A run of places, digests and ids, which are taken out of ``columns``.
+
+    Each is let go of once it is in order: this takes 36 bytes a row for a moment, of which 20 stay.
+    """
+    ids = columns.pop()
     order = np.argsort(ids, kind="stable")
     ids = ids[order]
-    last = np.ones(len(ids), np.bool_)
-    last[:-1] = ids[1:] != ids[:-1]
-    order = order[last]
-    digests = np.concatenate([run.digests for run in runs])[order]
-    places = np.concatenate([run.places for run in runs])[order]
-    return _Run(ids[last], digests, places)
+    if (ids[1:] == ids[:-1]).any():
+        last = np.append(ids[1:] != ids[:-1], [True])
+        ids, order = ids[last], order[last]
+    digests = columns.pop()[order]
+    return _Run(ids, digests, columns.pop()[order])

@@ -28,9 +28,9 @@ RESERVE_BYTES = 8 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rolling:
-    """When a segment is long enough to become parts."""
+    """When a segment is long enough to become parts: its outcomes are in memory then."""
 
-    outcomes: int = 20_000
+    outcomes: int = 10_000
     size_bytes: int = 64 << 20
 
 

@@ -62,3 +62,57 @@ def test_rows_wants_the_scan_that_was_made(desk):
     scan = desk.manifest(path).scan()
     with pytest.raises(ValueError, match="wants the scan"):
         next(desk.manifest(path).rows(scan))
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"image": {"path": "x.jpg"}},
+        {"images": ["x.jpg"]},
+        {"image": "x.jpg", "params": {}},
+        {"image": "x.jpg", "prompt": None, "images": None},
+        {"image": "x.jpg", "id": None, "carried": 7},
+    ],
+)
+@pytest.mark.parametrize("prompt", ["Describe.", "Describe {{ carried }}."])
+def test_rows_without_ids_that_ask_the_same_are_found_however_they_say_it(desk, same, prompt):
+    rows = [{"image": "y.jpg", "carried": 7}, {"image": "x.jpg", "carried": 7}]
+    found = desk.read(desk.lines(*rows, {"carried": 7, **same}), prompt=prompt)
+    assert (found.scan.rows, found.scan.repeated) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"image": "x.jpg", "prompt": "p"},
+        {"image": "x.jpg", "system": "s"},
+        {"image": "x.jpg", "params": {"temperature": 1}},
+        {"image": {"path": "x.jpg", "detail": "low"}},
+        {"images": ["x.jpg", "x.jpg"]},
+    ],
+)
+def test_rows_without_ids_that_ask_something_else_are_all_asked(desk, other):
+    found = desk.read(desk.lines({"image": "x.jpg"}, other))
+    assert (found.scan.repeated, len(set(found.ids))) == (0, 2)
+
+
+@pytest.mark.parametrize("form", ["lines", "table"])
+def test_an_id_that_another_row_would_be_given_is_compared(desk, form):
+    """A failures table names rows by the ids that vbatch gave them."""
+    given = desk.read(desk.lines({"image": "x.jpg"})).ids[0]
+    rows = [{"id": given, "image": "x.jpg"}, {"id": None, "image": "x.jpg"}]
+    if form == "table":
+        path = desk.table({name: [row[name] for row in rows] for name in ("id", "image")})
+    else:
+        path = desk.lines(*rows)
+    found = desk.read(path)
+    assert (found.ids, found.scan.repeated) == ([given], 1)
+    with pytest.raises(ManifestError, match="have the id of another row"):
+        desk.read(desk.lines({"id": given, "image": "z.jpg"}, {"image": "x.jpg"}))
+
+
+@pytest.mark.parametrize("prompt", ["Describe.", "Describe {{ n }}."])
+def test_a_table_without_ids_is_told_apart_by_what_its_rows_ask(desk, prompt):
+    columns = {"image": ["x", "y", "x", None, "x"], "n": [1, 1, 1, 1, 2], "prompt": [None] * 5}
+    found = desk.read(desk.table(columns), prompt=prompt)
+    assert found.scan.repeated == (1 if "n" in prompt else 2)

@@ -7,6 +7,7 @@ items.
 """
 
 from vbatch.source.manifest.folder import folder_rows, needs_root, write_manifest
-from vbatch.source.manifest.manifest import Manifest
+from vbatch.source.manifest.manifest import KeptSchemas, Manifest
+from vbatch.source.manifest.memo import Memo
 
-__all__ = ["Manifest", "folder_rows", "needs_root", "write_manifest"]
+__all__ = ["KeptSchemas", "Manifest", "Memo", "folder_rows", "needs_root", "write_manifest"]

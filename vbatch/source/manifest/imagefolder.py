@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from vbatch.job import Columns
     from vbatch.records import JsonValue
+    from vbatch.source.manifest.layout import Layout
     from vbatch.source.manifest.look import Look
     from vbatch.source.manifest.paths import Part
 
@@ -39,6 +40,15 @@ class Folder:
     def file(self) -> ManifestFile:
         """The folder as scanned; it has no size and no time of its own."""
         return ManifestFile(path=self._path, size_bytes=0, mtime_ns=0, rows=len(self._known))
+
+    @property
+    def remembered(self) -> JsonValue:
+        """Nothing: there is no telling whether a folder changed, so it is scanned every time."""
+        return None
+
+    def recall(self, _layout: Layout, _remembered: JsonValue) -> None:
+        """Never called: folders have no place."""
+        raise NotImplementedError
 
     def first_values(self, count: int) -> list[dict[str, JsonValue]]:
         """The values of the first rows."""

@@ -20,6 +20,7 @@ from vbatch.source.manifest.lines import (
     read_lines,
     refusing_unreadable,
 )
+from vbatch.source.manifest.look import OUR_ID_CHARS
 from vbatch.source.manifest.raw import RawRow
 from vbatch.source.manifest.refs import kind_of
 from vbatch.source.manifest.snapshot import Snapshot, changed, check_grown, of_open_file, of_stat
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from vbatch.records import JsonValue
+    from vbatch.source.manifest.layout import Layout
     from vbatch.source.manifest.look import Look
     from vbatch.source.manifest.paths import Part
 
@@ -56,6 +58,16 @@ class JsonLines:
             rows=self._count,
         )
 
+    @property
+    def remembered(self) -> JsonValue:
+        """What ``recall`` wants, so that nothing is scanned again."""
+        return [self._then.size_bytes, self._then.mtime_ns, self._then.tail, self._count]
+
+    def recall(self, _layout: Layout, remembered: JsonValue) -> None:
+        """Be as after the scan that ``remembered`` was taken from."""
+        size_bytes, mtime_ns, tail, self._count = remembered
+        self._then = Snapshot(size_bytes=size_bytes, mtime_ns=mtime_ns, tail=tail)
+
     def first_values(self, count: int) -> list[dict[str, JsonValue]]:
         """The values of the first rows, as far as they are objects."""
         found = []
@@ -72,8 +84,8 @@ class JsonLines:
     def scan(self, look: Look) -> array[int]:
         """Hashes of the ids that the rows claim, in order.
 
-        A row with an id costs a parse and a hash here; this runs for every row of the manifest
-        before the first request.
+        A row costs a parse and a hash here; this runs for every row of the manifest before the
+        first request.
         """
         hashes = array("q")
         id_name, image_name = look.layout.id[0], look.layout.image[0]
@@ -95,12 +107,16 @@ class JsonLines:
                 given = values.get(id_name)
                 if type(given) is str and given:
                     add(hash(given))
+                    if len(given) == OUR_ID_CHARS:
+                        look.see_ids((given,))
+                elif given is None and (known := look.plain(values, image)) is not None:
+                    add(known)
                 elif type(given) is int:
                     add(hash(str(given)))
-                elif type(given) is float:
-                    add(look.claim(self._raw(line, 0, 0)))
                 else:
-                    add(look.claim(RawRow(0, "", 0, values, "", line)))  # type: ignore[arg-type]
+                    exactly = type(given) is float  # it may be an integer that is too long
+                    raw = RawRow(0, "", 0, values, "", line)  # type: ignore[arg-type]
+                    add(look.claim(self._raw(line, 0, 0) if exactly else raw))
         self._count = len(hashes)
         return hashes
 

@@ -46,6 +46,11 @@ class Layout:
     body: str | None
     consumed: frozenset[str]
 
+    def names(self) -> tuple[object, ...]:
+        """All that makes the layout what it is."""
+        roles = (self.images, self.prompt, self.system, self.params, self.body)
+        return (self.id, self.image, *roles)
+
     def canonical(self) -> dict[str, str]:
         """Our name of each column that is read, to the manifest's own."""
         roles = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
@@ -31,7 +32,7 @@ class Claim(NamedTuple):
 
     id: str
     digest: str
-    by_path: bool
+    by_path: bool = False
 
 
 class Claimer:
@@ -40,6 +41,7 @@ class Claimer:
     def __init__(self, layout: Layout, reader: Reader) -> None:
         self._layout = layout
         self._reader = reader
+        self.plain_hash = reader.plain_hash
 
     def image(self, values: Mapping[str, JsonValue]) -> JsonValue:
         """The value of the row's image column."""
@@ -61,15 +63,54 @@ class Claimer:
         values = raw.values
         if values is None or raw.problem:
             return self._claim_of_bad(raw)
+        plain = self.plain_claim(raw)
+        if plain is not None:
+            return plain
         try:
             image = self.image(values)
-            plain = self._reader.plain_digest(values, image)
-            if plain is not None:
-                return Claim(self.given_id(values) or f"row-{plain}", plain, by_path=False)
             asks = self._reader.asks(values, image)
             return self._claim(asks, values, image, path_is_unique=path_is_unique)
         except BadValue:
             return self._claim_of_bad(raw)
+
+    def plain_claim(self, raw: RawRow) -> Claim | None:
+        """``claim`` of a row of one reference and texts, for a third of an item's price."""
+        values = raw.values
+        if values is None or raw.problem:
+            return None
+        try:
+            plain = self._reader.plain_digest(values, self._reader.image(values))
+            if plain is None:
+                return None
+            return Claim(self.given_id(values) or f"row-{plain}", plain)
+        except BadValue:
+            return None
+
+    def hash_of(self, raw: RawRow) -> int:
+        """Equal for rows that claim the same id, as long as no id in the manifest is like ours."""
+        values = raw.values
+        if values is not None and not raw.problem:
+            with suppress(BadValue):
+                image = self._reader.image(values)
+                if self.given_id(values) is None and embedded_path(image) is None:
+                    return self._reader.content_hash(values, image)
+        return hash(self.claim(raw).id)
+
+    def content_hash(self, values: Mapping[str, JsonValue]) -> int | None:
+        """``hash_of`` a row that bears no id and of which only what it asks was read.
+
+        None: it cannot be told without the rest.
+        """
+        image = self._reader.image(values)
+        try:
+            return self.plain_hash(values, image) or self._reader.content_hash(values, image)
+        except BadValue:
+            return None
+
+    @property
+    def content_columns(self) -> frozenset[str]:
+        """The manifest's own names of all columns that a row's id can be made from."""
+        return self._reader.content_columns
 
     def _claim(
         self, asks: Asks, values: dict[str, JsonValue], image: JsonValue, *, path_is_unique: bool
@@ -99,8 +140,18 @@ class Builder(Claimer):
         super().__init__(layout, reader)
         self._carrier = carrier
 
-    def build(self, raw: RawRow, actions: Actions, *, path_is_unique: bool = True) -> Item | BadRow:
-        """The row as an item, or as a bad row that says why it is none."""
+    def build(
+        self,
+        raw: RawRow,
+        actions: Actions,
+        *,
+        path_is_unique: bool = True,
+        plain: Claim | None = None,
+    ) -> Item | BadRow:
+        """The row as an item, or as a bad row that says why it is none.
+
+        ``plain``: its ``plain_claim``, where that is known.
+        """
         if raw.values is None or raw.problem:
             return _bad(raw, raw.problem, self._claim_of_bad(raw), _NOTHING)
         carried, claim = _NOTHING, None
@@ -109,7 +160,7 @@ class Builder(Claimer):
             image = reader.image(values)
             carried = self._carrier.carry(values, image, actions)
             asks = reader.asks(values, image)
-            claim = self._claim(asks, values, image, path_is_unique=path_is_unique)
+            claim = plain or self._claim(asks, values, image, path_is_unique=path_is_unique)
             prompt, system = reader.texts(asks, values)
             return Item(
                 id=claim.id,

@@ -16,9 +16,11 @@ from vbatch.columns import exact
 from vbatch.errors import ManifestError
 from vbatch.records import JsonValue, ManifestFile
 from vbatch.source.manifest.cells import Use, cells
+from vbatch.source.manifest.dictionaries import largest_repeated, texts_of
 from vbatch.source.manifest.failures import about_failures, own_names, role_names
 from vbatch.source.manifest.lines import refusing_unreadable
-from vbatch.source.manifest.pictures import is_bytes, is_picture, reference_type
+from vbatch.source.manifest.look import OUR_ID_CHARS
+from vbatch.source.manifest.pictures import count_remote, is_bytes, is_picture, reference_type
 from vbatch.source.manifest.raw import RawRow
 from vbatch.source.manifest.snapshot import Snapshot, check_unchanged, of_stat
 
@@ -61,7 +63,7 @@ class Table:
             self._metadata = file.metadata
             arrow = file.schema_arrow
             self._leaves = [file.schema.column(n).path for n in range(file.metadata.num_columns)]
-            self._texts = _texts(file)
+            self._texts = texts_of(file)
         self._count: int = self._metadata.num_rows
         self._names = own_names(arrow, columns)
         self._fields = {field.name: field for field in arrow if field.name in self._names}
@@ -91,6 +93,15 @@ class Table:
             rows=self._count,
         )
 
+    @property
+    def remembered(self) -> JsonValue:
+        """Nothing: its footer says how many rows it has."""
+        return None
+
+    def recall(self, layout: Layout, _remembered: JsonValue) -> None:
+        """Be as after a scan."""
+        self._use(layout)
+
     def first_values(self, count: int) -> list[dict[str, JsonValue]]:
         """The values of the first rows. Of embedded images only where they are is told."""
         unread = [field for field in self.schema if reference_type(field.type) is None]
@@ -104,34 +115,68 @@ class Table:
         look.survey.see_schema(self.schema)
         hashes = array("q")
         unclear = bytearray()
-        for ids in self._known_ids(look):
-            hashes.extend([0 if known is None else hash(known) for known in ids])
-            unclear += bytes(known is not None for known in ids)
+        for batch in self._hashed(look):
+            hashes.extend([0 if known is None else known for known in batch])
+            unclear += bytes(known is not None for known in batch)
         if unclear.find(0) >= 0:
             for raw in self.rows(0, bytes(unclear)):
                 hashes[raw.row] = look.claim(raw)
         return hashes
 
-    def _known_ids(self, look: Look) -> Iterator[Sequence[str | None]]:
-        """The rows' ids by batches; None: to be looked at closely."""
+    def _hashed(self, look: Look) -> Iterator[Sequence[int | None]]:
+        """The hashes of the rows' ids by batches; None: to be looked at closely."""
         lay = look.layout
+        asked = self._asked(lay, look.content_columns)
         embedded = self._is_embedded(lay.image[0])
-        leaves = self._without_bytes((*lay.id, lay.image[0], lay.images))
+        leaves = self._without_bytes(asked or (*lay.id, lay.image[0], lay.images))
         if not leaves:
             yield [None] * self._count
             return
         for _, batch in self._batches(leaves, None, _BATCH_ROWS):
-            columns, _ = self._columns(batch)
-            look.see_images(columns)
-            ids = columns.get(lay.id[0], ())
-            kinds = set(map(type, ids))
-            if kinds == {str} and "" not in ids:
-                yield ids
-            elif kinds == {int}:
-                yield list(map(str, ids))
+            columns, bad = self._columns(self._without_counted(batch, look, asked))
+            if asked:
+                rows = enumerate(self._dicts(columns, batch.num_rows))
+                yield [None if n in bad else look.content(values) for n, values in rows]
             else:
-                rows = self._dicts(columns, batch.num_rows)
-                yield [look.known_id(values, embedded=embedded) for values in rows]
+                yield self._hashed_ids(columns, batch.num_rows, look, embedded=embedded)
+
+    def _asked(self, lay: Layout, content: Collection[str]) -> Collection[str]:
+        """The columns by which rows without ids are told apart; none where they can have others."""
+        names = set(self.schema.names)
+        kinds = [self.schema.field(name).type for name in names.intersection(content)]
+        unread = any(reference_type(kind) != kind for kind in kinds)
+        return () if unread or self._has_extra or not names.isdisjoint(lay.id) else content
+
+    def _without_counted(
+        self, batch: pa.RecordBatch, look: Look, asked: Collection[str]
+    ) -> pa.RecordBatch:
+        """Take images into account; a column of nothing else is not needed afterwards."""
+        images = [field for field in batch.schema if self._names.get(field.name) in self._pictures]
+        if len(images) != 1 or not pa.types.is_string(images[0].type):
+            look.see_images(self._columns(batch)[0])
+            return batch
+        look.remote_images += count_remote(batch.column(images[0].name))
+        return batch if asked else batch.drop_columns(images[0].name)
+
+    def _hashed_ids(
+        self,
+        columns: dict[str, list[JsonValue]],
+        count: int,
+        look: Look,
+        *,
+        embedded: bool,
+    ) -> list[int | None]:
+        ids: Sequence[JsonValue] = columns.get(look.layout.id[0], ())
+        kinds = set(map(type, ids))
+        if kinds == {int}:
+            ids = list(map(str, ids))
+        elif kinds != {str} or "" in ids:
+            rows = self._dicts(columns, count)
+            ids = [look.known_id(values, embedded=embedded) for values in rows]
+        known_ids = list(filter(None, ids))
+        if OUR_ID_CHARS in set(map(len, known_ids)):
+            look.see_ids(known_ids)
+        return [None if known is None else hash(known) for known in ids]
 
     def rows(self, first: int, skip: bytes | None = None) -> Iterator[RawRow]:
         """All rows but those whose byte in ``skip`` is not zero.
@@ -189,6 +234,9 @@ class Table:
             if not leaf.endswith(".bytes") and _is_within(leaf, wanted)
         ]
 
+    def _is_text(self, leaf: str) -> bool:
+        return leaf in self._fields and pa.types.is_string(self._fields[leaf].type)
+
     def _holds_pictures(self, leaf: str) -> bool:
         column = self._fields.get(leaf)
         return leaf.endswith(".bytes") or (column is not None and is_bytes(column.type))
@@ -242,12 +290,13 @@ class Table:
         pictures = {leaf for leaf in wanted_leaves if self._holds_pictures(leaf)}
         texts = {leaf: self._texts[leaf] for leaf in wanted_leaves - pictures}
         size = min(size, _PICTURE_ROWS) if pictures else size
-        with self._open() as file:
+        flat = [leaf for leaf in texts if self._is_text(leaf)]
+        with self._open() as file, self._open(read_dictionary=flat) as probe:
             start = 0
             for group in range(file.num_row_groups):
                 end = start + file.metadata.row_group(group).num_rows
                 if skip is None or skip.find(0, start, end) >= 0:
-                    repeated = _largest_repeated(file, group, texts)
+                    repeated = largest_repeated(probe, group, texts)
                     batches = file.iter_batches(
                         max(1, min(size, _REPEATED_BYTES // repeated)),
                         row_groups=[group],
@@ -290,11 +339,15 @@ class Table:
             return of_stat(Path(self._path).stat())
 
     @contextmanager
-    def _open(self) -> Iterator[pq.ParquetFile]:
+    def _open(self, **options: Any) -> Iterator[pq.ParquetFile]:
         with (
             refusing_unreadable(self._path),
             pq.ParquetFile(
-                self._path, metadata=self._metadata, buffer_size=_READ_BYTES, pre_buffer=False
+                self._path,
+                metadata=self._metadata,
+                buffer_size=_READ_BYTES,
+                pre_buffer=False,
+                **options,
             ) as file,
         ):
             yield file
@@ -302,32 +355,6 @@ class Table:
 
 def _is_within(leaf: str, names: Collection[str]) -> bool:
     return any(leaf == name or leaf.startswith(f"{name}.") for name in names)
-
-
-def _texts(file: pq.ParquetFile) -> dict[str, int]:
-    """The leaves that hold texts or bytes, and their numbers."""
-    leaves = (file.schema.column(n) for n in range(file.metadata.num_columns))
-    return {leaf.path: n for n, leaf in enumerate(leaves) if leaf.physical_type == "BYTE_ARRAY"}
-
-
-def _largest_repeated(file: pq.ParquetFile, group: int, texts: dict[str, int]) -> int:
-    """About how large a text may be that stands in every row, as a dictionary holds it.
-
-    What is damaged raises while a row is read, and ends the process where metadata is asked for it.
-    """
-    if not texts:
-        return 1
-    next(file.iter_batches(1, row_groups=[group], columns=[*texts], use_threads=False), None)
-    about: Any = file.metadata.row_group(group)
-    return max(1, *(_dictionary_bytes(about.column(n)) for n in texts.values()))
-
-
-def _dictionary_bytes(chunk: Any) -> int:
-    """About how large a column's dictionary is. One value of it may stand in every row."""
-    if not chunk.has_dictionary_page:
-        return 0
-    packed = chunk.data_page_offset - chunk.dictionary_page_offset
-    return int(packed * chunk.total_uncompressed_size // max(chunk.total_compressed_size, 1))
 
 
 def _object(text: str) -> dict[str, JsonValue]:
