@@ -211,3 +211,47 @@ def test_shares_that_all_grow_all_come_through_with_one_beyond_the_limit(seed):
     assert most <= 1000 + 3 * 300
     assert through >= 90
     assert held == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_rows_that_grow_in_several_places_at_once_come_through(seed):
+    """As a row with several images behind URLs does."""
+    rng = random.Random(seed)
+
+    async def scenario(clock):
+        budget = ByteBudget(1000, clock=clock)
+
+        async def image(share):
+            await clock.sleep(rng.random())
+            await share.wait_to_grow(rng.randrange(1, 300))
+
+        async def row():
+            share = budget.share()
+            await share.take(rng.randrange(1, 200))
+            try:
+                await asyncio.gather(*(image(share) for _ in range(3)))
+                await clock.sleep(rng.random())
+            finally:
+                share.close()
+
+        await asyncio.gather(*(row() for _ in range(60)))
+        return budget.held
+
+    assert run_virtual(scenario) == 0
+
+
+def test_one_who_turned_out_to_need_less_is_not_beyond_the_limit_any_more():
+    async def scenario(clock):
+        budget = ByteBudget(100, clock=clock)
+        share, other = budget.share(), budget.share()
+        await share.take(60)
+        await other.take(40)
+        assert share.grow(50)
+        waiting = asyncio.create_task(other.wait_to_grow(80))
+        await clock.sleep(1)
+        before = waiting.done()
+        share.settle(10)
+        await waiting
+        return before
+
+    assert run_virtual(scenario) is False

@@ -1,19 +1,25 @@
 import asyncio
 import base64
+import contextlib
+import gc
 import json
 import select
 import socket
 import ssl
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from weakref import ref
 
 import aiohttp
 import pytest
 from yarl import URL
 
 from tests.endpoint.raw_server import asking, body, http, read_request, said, serving
+from vbatch.endpoint.body import Inlined
 from vbatch.endpoint.connection import GuardedConnector, GuardedHandler
 from vbatch.endpoint.exchange import Exchanges, Upload
+from vbatch.engine.backoff import without_frames
 from vbatch.errors import EndpointError, UnreachedError
 
 CERTIFICATE = Path(__file__).with_name("self_signed.pem")
@@ -362,3 +368,105 @@ async def test_an_endpoint_that_turns_to_another_protocol_has_answered():
         with pytest.raises(EndpointError) as told:
             await ask(client, "a")
     assert told.value.status == 101
+
+
+LARGE = bytes(8_000_000)
+"""More than the system takes from us before somebody reads it."""
+
+
+class Watched(Inlined):
+    """An image of which can be told whether it is gone."""
+
+    __slots__ = ("__weakref__",)
+
+
+async def fails(client, image=LARGE):
+    with pytest.raises(EndpointError):
+        await client.ask(body(b"prefix,", image))
+
+
+def sockets():
+    """How many this process has open."""
+    kinds = []
+    for fd in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            kinds.append(str(fd.readlink()))
+    return sum(kind.startswith("socket:") for kind in kinds)
+
+
+async def test_a_body_that_nobody_reads_leaves_no_socket_behind():
+    done = asyncio.Event()
+
+    async def deaf(reader, writer):
+        await done.wait()
+
+    async with asking(deaf, timeout_s=0.2) as client:
+        before = sockets()
+        for _ in range(5):
+            await fails(client)
+        await asyncio.sleep(0)
+        theirs = 5
+        assert sockets() - before <= theirs
+        done.set()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        http(said("cut"))[:-9],
+        b"HTTP/1.1 what\r\n\r\n",
+        http(b"no gzip", content_encoding="gzip"),
+        http(said("hasty")),
+    ],
+    ids=["cut", "garbled", "no gzip", "hasty"],
+)
+async def test_an_attempt_that_failed_holds_no_image(answer):
+    async def talk(reader, writer):
+        await reader.read(1000)
+        writer.write(answer)
+        await writer.drain()
+
+    async with asking(talk) as client:
+        gc.collect()
+        gc.disable()
+        try:
+            sent = replace(body(b"prefix,", LARGE), parts=(b"prefix,", Watched(LARGE)))
+            gone = ref(sent.parts[1])
+            with pytest.raises(EndpointError) as told:
+                await client.ask(sent)
+            without_frames(told.value)
+            del sent, told
+            await asyncio.sleep(0.05)
+            assert gone() is None
+        finally:
+            gc.enable()
+
+
+async def test_what_is_still_in_this_process_was_not_sent():
+    async def talk(reader, writer):
+        await reader.read(1)
+        writer.write(http(said("an answer to the first of it")))
+        await reader.read()
+
+    async with serving(talk) as base_url, GuardedConnector() as connector:
+        upload = Upload(body(b"x" * 100))
+        exchange = await exchanges_over(connector, base_url).begin(upload)
+        await exchange.response()
+        assert upload.sent
+        upload.handler.transport.write(LARGE)
+        assert not upload.sent
+        exchange.end()
+
+
+async def test_nothing_is_put_into_a_connection_that_is_lost():
+    async def talk(reader, writer):
+        await reader.read()
+
+    async with serving(talk) as base_url, GuardedConnector() as connector:
+        upload = Upload(body(b"x" * 100))
+        exchange = await exchanges_over(connector, base_url).begin(upload)
+        assert upload.handler.put(b"y")
+        upload.handler.transport.abort()
+        assert not upload.handler.put(b"z")
+        exchange.end()
+        assert not upload.handler.put(b"z")

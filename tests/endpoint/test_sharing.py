@@ -337,3 +337,29 @@ def test_headers_teach_all_who_share():
         return clock.monotonic()
 
     assert 8.5 <= run_virtual(scenario) <= 9.5
+
+
+def test_a_file_that_cannot_be_begun_anew_leaves_others_files_alone(tmp_path):
+    """Somebody removed it and put a link in its place."""
+    path = tmp_path / "state" / "limit"
+    ledger = LedgerFile(path)
+    path.unlink()
+    path.symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(OSError, match="symbolic"):
+        ledger.change(10.0, lambda common: None)
+    others = [os.open(tmp_path, os.O_RDONLY) for _ in range(8)]
+    ledger.close()
+
+    for fd in others:
+        os.fstat(fd)
+        os.close(fd)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"kept": 1e-9}, {"kept": 5e-324}, {"base": 1e-9}, {"calm_s": 1e-200}, {"sent": 1e18}],
+)
+def test_figures_that_no_run_finds_are_begun_anew(damage):
+    assert Common(looked_at=10.0).is_sound(10.0)
+    assert not Common(looked_at=10.0, **damage).is_sound(10.0)

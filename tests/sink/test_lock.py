@@ -213,3 +213,36 @@ def test_a_child_born_after_the_release_keeps_all_its_files(lock_file, script):
     parent = script(FORKED_LATER, lock_file)
     _, errors = parent.communicate(timeout=60)
     assert parent.returncode == 0, errors
+
+
+FORKED_MEANWHILE = """
+import os, sys
+from pathlib import Path
+from vbatch.clock import SystemClock
+from vbatch.sink import lock
+from vbatch.sink.lock import Lock
+
+held = Lock(Path(sys.argv[1]), SystemClock())
+last_breath, life = os.pipe()
+discard = lock._HELD.discard
+def forking(one):
+    discard(one)
+    if os.fork() == 0:
+        os.close(life)
+        os.read(last_breath, 1)
+        os._exit(0)
+lock._HELD = type("Held", (), {"discard": staticmethod(forking), "__iter__": lambda _: iter(())})()
+held.release()
+print("released", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_a_child_born_in_the_middle_of_the_release_keeps_no_lock(lock_file, script):
+    parent = script(FORKED_MEANWHILE, lock_file)
+    assert parent.stdout.readline() == "released\n"
+    fd = os.open(lock_file, os.O_RDONLY)
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(fd)
+    parent.communicate("end\n", timeout=60)
+    assert parent.returncode == 0

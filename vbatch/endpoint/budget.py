@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -124,6 +125,7 @@ class Share:
         self._growth = growth
         self._line = line
         self._beyond = False
+        self._turn = asyncio.Lock()
         self.held = 0
         """Bytes held at present."""
 
@@ -140,13 +142,19 @@ class Share:
         return True
 
     async def wait_to_grow(self, n: int) -> None:
-        """Hold ``n`` bytes more, before all who hold nothing yet."""
-        if not self.grow(n):
-            self._note(await self._line.join(n))
+        """Hold ``n`` bytes more, before all who hold nothing yet.
+
+        One at a time: of two that wait, one would go beyond the limit and the other wait for it.
+        """
+        async with self._turn:
+            if not self.grow(n):
+                self._note(await self._line.join(n))
 
     def settle(self, n: int) -> None:
         """What was held turned out to be ``n`` bytes."""
         held, self.held = self.held, n
+        if self._beyond and self._budget.held - held + n <= self._budget.limit:
+            self._beyond = self._growth.beyond = False
         self._budget.resize(held, n)
 
     def close(self) -> None:

@@ -141,12 +141,16 @@ class Client:
                 finally:
                     exchange.end()
         except seam.FOREIGN as error:
-            raise seam.translate(
+            ours = seam.translate(
                 error,
                 host=self._host,
                 connected=upload.handler is not None,
                 secrets=self._secrets,
-            ) from None
+            )
+            for foreign in (error, error.__cause__):  # their frames hold the images that were sent
+                if foreign is not None:
+                    foreign.with_traceback(None)
+            raise ours from None
 
     async def _read(self, response: Response, upload: Upload) -> Reply:
         """Read an answer to its end, or as far as it may be long."""

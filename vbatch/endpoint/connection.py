@@ -72,6 +72,14 @@ class GuardedHandler(ResponseHandler):
         else:
             super().data_received(data)
 
+    def put(self, data: bytes) -> bool:
+        """Write; False once the connection is lost, which whoever reads hears of."""
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return False
+        transport.write(data)
+        return True
+
     async def drained(self) -> None:
         """Wait until the socket takes more; raises a ConnectionError once it is lost."""
         await self._drain_helper()

@@ -8,7 +8,6 @@ takes, and let other tasks run between the last look at a connection and the fir
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from vbatch.endpoint.body import Body
     from vbatch.endpoint.connection import GuardedConnector, GuardedHandler
 
-_OURS = frozenset({hdrs.CONTENT_LENGTH, hdrs.TRANSFER_ENCODING, hdrs.EXPECT})
+_OURS = frozenset(map(str.lower, (hdrs.CONTENT_LENGTH, hdrs.TRANSFER_ENCODING, hdrs.EXPECT)))
 """Headers that follow from how we send, whatever a job says."""
 _INTERIM = frozenset({100, *range(102, 200)})
 """Statuses that another one follows. After 101 the endpoint would speak another protocol."""
@@ -37,13 +36,19 @@ _INTERIM = frozenset({100, *range(102, 200)})
 class Upload:
     """A body on its way; None: none.
 
-    ``handler`` is its connection once the first byte leaves; ``sent`` is set when all of it was
-    handed over.
+    ``handler`` is its connection once the first byte leaves; ``handed_over`` is set when asyncio
+    has all of it.
     """
 
     body: Body | None
     handler: GuardedHandler | None = None
-    sent: bool = False
+    handed_over: bool = False
+
+    @property
+    def sent(self) -> bool:
+        """Whether all of it has left this process: before, nothing can be its answer."""
+        transport = None if self.handler is None else self.handler.transport
+        return self.handed_over and (transport is None or not transport.get_write_buffer_size())
 
     def note_answer(self, tag: str) -> None:
         """Remember that the answer to ``tag`` came over this connection."""
@@ -138,7 +143,9 @@ class Exchanges:
         way = cast("ClientRequest", self._way)
         direct = way.proxy is None or way.is_ssl()
         target = self._url.raw_path_qs if direct else str(self._url)
-        fields = [f"{name}: {value}" for name, value in way.headers.items() if name not in _OURS]
+        fields = [
+            f"{name}: {value}" for name, value in way.headers.items() if name.lower() not in _OURS
+        ]
         return "\r\n".join([f"{self._method} {target} HTTP/1.1", *fields, ""]).encode()
 
 
@@ -169,14 +176,14 @@ class Exchange:
         handler.begin()
         upload.handler = handler
         chunks = upload.body.chunks() if upload.body is not None else iter(())
-        transport = cast("asyncio.Transport", handler.transport)
-        transport.write(head + next(chunks, b""))
+        handler.put(head + next(chunks, b""))
         while not handler.writing_paused:
             chunk = next(chunks, None)
             if chunk is None:
-                upload.sent = True
+                upload.handed_over = True
                 return
-            transport.write(chunk)
+            if not handler.put(chunk):
+                return
         self._writing = asyncio.create_task(self._write_on(chunks, upload))
 
     async def response(self) -> Response:
@@ -189,18 +196,23 @@ class Exchange:
 
     def end(self) -> None:
         """Keep the connection if the exchange is whole, else close it."""
-        whole = self._writing is None or self._writing.done()
-        if self._writing is not None:
-            self._writing.cancel()
+        writing, self._writing = self._writing, None  # a task's traceback holds its frame, and us
+        if writing is not None:
+            writing.cancel()
+        whole = writing is None or writing.done()
         if whole and self._response is not None and self._response.content.at_eof():
             self._connection.release()
         else:
+            self._handler.abort()  # closing waits until the peer has read what lies ready
             self._connection.close()
 
     async def _write_on(self, chunks: Iterator[bytes], upload: Upload) -> None:
-        with contextlib.suppress(ConnectionError):  # whoever reads hears of it
+        try:
             await self._handler.drained()
             for chunk in chunks:
-                cast("asyncio.Transport", self._handler.transport).write(chunk)
+                if not self._handler.put(chunk):
+                    return
                 await self._handler.drained()
-            upload.sent = True
+            upload.handed_over = True
+        except Exception:  # noqa: BLE001 - whoever reads hears that the connection is lost
+            self._handler.abort()

@@ -28,6 +28,8 @@ _FARTHEST_S = 1.1 * LONGEST_WAIT_S
 """A turn further ahead was never given: the machine was started anew, or the file is damaged."""
 _FORGOTTEN_S = 60.0
 """What nobody has looked at for so long was another day's."""
+_LEAST_RATE, _CALM_S, _MOST_SENT = 1e-4, (1e-3, 1e6), 1e15
+"""What no run can find lies beyond."""
 _TRIES = 3
 _REMOVED_S = 1.0
 
@@ -59,8 +61,9 @@ class Common:
             and now - _FORGOTTEN_S <= self.looked_at <= now + 1
             and ahead <= now + _FARTHEST_S
             and self.cut_at <= now + 1
-            and min(self.kept, self.base, self.calm_s) > 0
-            and 0 <= self.sent < math.inf
+            and min(self.kept, self.base) >= _LEAST_RATE
+            and _CALM_S[0] <= self.calm_s <= _CALM_S[1]
+            and 0 <= self.sent <= _MOST_SENT
         )
 
 
@@ -103,22 +106,23 @@ class LedgerFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._looked_at = -math.inf
-        self._open()
+        self._file = self._opened()
 
     def close(self) -> None:
         """Let go of the file."""
         os.close(self._file)
 
-    def _open(self) -> None:
+    def _opened(self) -> int:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         how = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        self._file = os.open(self._path, how, 0o600)
-        found = os.fstat(self._file)
+        file = os.open(self._path, how, 0o600)
+        found = os.fstat(file)
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
-            os.close(self._file)
+            os.close(file)
             raise PermissionError(f"{self._path} is no file of this user's")
         if found.st_mode & 0o077:
-            os.fchmod(self._file, 0o600)
+            os.fchmod(file, 0o600)
+        return file
 
     def change(self, now: float, change: Callable[[Common], None]) -> None:
         """See ``Ledger``."""
@@ -138,8 +142,9 @@ class LedgerFile:
         """Who removed the file parted us from those who come: begin another with them."""
         self._looked_at = now
         if os.fstat(self._file).st_nlink == 0:
+            opened = self._opened()
             self.close()
-            self._open()
+            self._file = opened
 
     def _lock(self) -> bool:
         for _ in range(_TRIES):

@@ -111,7 +111,7 @@ def _cause(error: BaseException) -> str:
         return "no whole answer within the time an attempt may take (retry.timeout)"
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return f"the proxy builds no tunnel (HTTP {error.status})"
-    if isinstance(error, aiohttp.ClientResponseError):
+    if isinstance(error, (aiohttp.ClientResponseError, http_exceptions.HttpProcessingError)):
         return f"a malformed HTTP answer: {' '.join(error.message.split())}"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         refused = error.certificate_error

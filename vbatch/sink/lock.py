@@ -129,6 +129,8 @@ class Lock:
             gone = replace(self.holder, beat_at=self._clock.time(), released=True)
             with suppress(OSError):
                 os.pwrite(self._fd, gone.note(), 0)
+            with suppress(OSError):  # for a child that was born just now, too
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
             with suppress(OSError):
                 os.close(self._fd)
 

@@ -258,17 +258,21 @@ class ImageLoader:
 
 
 class _Room:
-    """Memory for decoded pixels, shared by all threads. More than there is goes alone."""
+    """Memory for decoded pixels, shared by all threads. More than there is goes alone.
+
+    Who waits is the next to go: else small ones would never leave a large one all of it.
+    """
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
         self._held_bytes = 0
         self._changed = threading.Condition()
+        self._next = threading.Lock()
 
     @contextmanager
     def hold(self, decoded_bytes: int) -> Iterator[None]:
         wanted = min(decoded_bytes, self._limit_bytes)
-        with self._changed:
+        with self._next, self._changed:
             self._changed.wait_for(lambda: self._held_bytes + wanted <= self._limit_bytes)
             self._held_bytes += wanted
         try:

@@ -48,9 +48,15 @@ class Threads:
             self._todo.put(None)
 
     def _start(self) -> None:
-        self._started = True
         for number in range(self._count):
-            threading.Thread(target=self._work, name=f"{self._name}_{number}", daemon=True).start()
+            try:
+                threading.Thread(
+                    target=self._work, name=f"{self._name}_{number}", daemon=True
+                ).start()
+            except RuntimeError:  # the system gives no more of them
+                if not self._started:
+                    raise
+            self._started = True
 
     def _work(self) -> None:
         while self._next():
