@@ -18,7 +18,10 @@ _QUIET = list(HealthCheck)
 
 
 def fuzz(name, strategy, read, evidence, *, ci):
-    """Give ``read`` what ``strategy`` draws; what it raises ends the test and names the seed."""
+    """Give ``read`` what ``strategy`` draws; what it raises ends the test and names the seed.
+
+    Returns how many examples it survived.
+    """
     done = Counter()
 
     def check(drawn):
@@ -39,6 +42,7 @@ def fuzz(name, strategy, read, evidence, *, ci):
         uncaught=done["examples"] - done["survived"],
         seconds=round(time.monotonic() - began, 1),
     )
+    return done["survived"]
 
 
 def _for_minutes(name, strategy, check, until):

@@ -81,7 +81,7 @@ def test_a_jsonl_manifest_of_anything_is_rows_or_refused(tmp_path, evidence):
         read_all(path)
 
     endings = st.sampled_from(["jsonl", "jsonl", "jsonl", "jsonl.gz", "jsonl.zst"])
-    fuzz("JSONL", st.tuples(LINES, endings), read, evidence, ci=300)
+    assert fuzz("JSONL", st.tuples(LINES, endings), read, evidence, ci=300) > 0
 
 
 def test_a_parquet_manifest_of_anything_is_rows_or_refused(tmp_path, evidence):
@@ -93,7 +93,7 @@ def test_a_parquet_manifest_of_anything_is_rows_or_refused(tmp_path, evidence):
         path.write_bytes(data)
         read_all(path)
 
-    fuzz("Parquet", mutated(st.sampled_from(seeds)), read, evidence, ci=300)
+    assert fuzz("Parquet", mutated(st.sampled_from(seeds)), read, evidence, ci=300) > 0
 
 
 DOCUMENTS = [*answers.GOOD.values(), *answers.COMPLAINTS.values()]
@@ -121,7 +121,7 @@ def test_a_reply_of_anything_is_an_answer_or_our_error(evidence):
     def read(reply):
         assert orjson.dumps(judge_answer(answers.Heard("drawn", reply)))
 
-    fuzz("replies", replies, read, evidence, ci=600)
+    assert fuzz("replies", replies, read, evidence, ci=600) > 0
 
 
 def test_an_image_of_anything_is_sent_or_refused_in_our_words(evidence):
@@ -132,4 +132,4 @@ def test_an_image_of_anything_is_sent_or_refused_in_our_words(evidence):
         assert judge_picture(Case("drawn", data))
 
     drawn = mutated(st.sampled_from(seeds)) | st.binary(max_size=100)
-    fuzz("images", drawn, read, evidence, ci=300)
+    assert fuzz("images", drawn, read, evidence, ci=300) > 0

@@ -77,6 +77,12 @@ def test_a_proxy_of_the_environment_that_is_no_address_is_refused(environment, p
         ClientSettings(base_url=BASE, proxy="env").proxy_url()
 
 
+def test_a_proxys_user_name_with_a_colon_is_refused():
+    """A login is ``user:password``, and nothing can tell the two apart then."""
+    with pytest.raises(JobError, match="a colon in it"):
+        ClientSettings(base_url=BASE, proxy="http://us%3Aer:word@proxy:3128").proxy_url()
+
+
 def test_a_job_tells_how_its_endpoint_is_reached():
     text = """
         manifest = "m.jsonl"

@@ -75,6 +75,8 @@ class ClientSettings:
         address = proxy if separator else f"http://{proxy}"
         if not is_http_url(address):
             raise JobError('endpoint.proxy: not an address like "http://proxy:3128"')
+        if ":" in unquote(urlsplit(address).username or ""):
+            raise JobError("endpoint.proxy: no proxy can be told a user name with a colon in it")
         return address
 
     def credentials(self) -> tuple[str, ...]:

@@ -47,8 +47,8 @@ class Folder:
         return None
 
     def recall(self, _layout: Layout, _remembered: JsonValue) -> None:
-        """Never called: folders have no place."""
-        raise NotImplementedError
+        """Look again: see ``remembered``."""
+        self._look()
 
     def first_values(self, count: int) -> list[dict[str, JsonValue]]:
         """The values of the first rows."""
@@ -57,6 +57,9 @@ class Folder:
     def scan(self, look: Look) -> array[int]:
         """Hashes of the ids of all rows, in order."""
         look.survey.see_schema(self.schema)
+        return self._look()
+
+    def _look(self) -> array[int]:
         hashes = array("q", map(hash, image_files(self._path)))
         self._known = np.sort(np.frombuffer(hashes, np.int64)) if hashes else self._known
         return hashes
