@@ -223,6 +223,11 @@ def rows(folder: Path, rounds: int) -> list[tuple[str, str, str]]:
     """Lines of the table: what, to reach, found."""
     found = [*shrinking(rounds), *holding(folder, rounds), *untouched(folder, rounds)]
     return [
-        (one.what, one.to_reach, f"**{one.reached}** ({one.ours}; {one.yardstick})")
+        (one.what, one.to_reach, f"**{one.reached}** {_beside(one.ours, one.yardstick)}".strip())
         for one in found
     ]
+
+
+def _beside(*told: str) -> str:
+    said = "; ".join(filter(None, told))
+    return f"({said})" if said else ""
