@@ -14,7 +14,7 @@ from tests.sink import rows
 from tests.sink.clocks import ByHand, until
 from tests.sink.disks import Failing, Quick
 from vbatch.errors import Corrupt, Exit, JournalError, Locked, StorageFull
-from vbatch.sink import segments
+from vbatch.sink import recorder, segments
 from vbatch.sink.journal import Journal, Rolling
 from vbatch.sink.layout import Layout
 from vbatch.sink.lock import STALE_AFTER_S, Lock
@@ -83,6 +83,36 @@ async def test_many_at_once_go_in_order_and_in_few_writes(bench):
         await asyncio.gather(*(b.record(rows.asked(f"r{n}")) for n in range(600)))
         assert [row_id for _, row_id in b.ids()] == [f"r{n}" for n in range(600)]
         assert len(writes) == 1
+
+
+async def test_where_many_come_those_that_come_soon_after_go_in_one_write(bench, monkeypatch):
+    monkeypatch.setattr(recorder, "GATHER_S", 1)
+    writes = []
+
+    class Counting(Quick):
+        def write(self, fd, data, at):
+            writes.append(len(data))
+            return super().write(fd, data, at)
+
+    async with bench(Counting()) as b:
+        await asyncio.gather(*(b.record(rows.asked(f"r{n}")) for n in range(2)))
+        writes.clear()
+        soon = []
+        for n in range(2, 5):
+            soon.append(asyncio.create_task(b.record(rows.asked(f"r{n}"))))
+            await asyncio.sleep(0.01)
+        await asyncio.gather(*soon)
+
+        assert len(writes) == 1
+
+
+async def test_one_alone_waits_for_nobody(bench, monkeypatch):
+    monkeypatch.setattr(recorder, "GATHER_S", 3600)
+    async with bench() as b:
+        for n in range(3):
+            await b.record(rows.asked(f"r{n}"))
+
+        assert [row_id for _, row_id in b.ids()] == ["r0", "r1", "r2"]
 
 
 async def test_a_caller_that_gives_up_stops_nobody_else(bench):

@@ -1,8 +1,6 @@
 import struct
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from tests.source.drawing import (
@@ -208,14 +206,3 @@ def test_a_scan_is_walked_to_its_end_in_stretches_of_any_length(monkeypatch, str
     assert image_files.read(data) == whole
     assert whole.whole
     assert not image_files.read(data[:-2]).whole
-
-
-@given(st.lists(st.sampled_from([b"\xff", b"\0", b"\xd9", b"\xd0", b"\xda", b"\x01"])))
-def test_a_scan_seen_at_a_glance_is_what_a_search_makes_of_it(scan):
-    data = encoded()
-    head = data[: data.index(b"\xff\xda") + 14]
-
-    glance = image_files.read(head + b"".join(scan))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(image_files.jpeg, "_only_scan", lambda data, start: None)
-        assert image_files.read(head + b"".join(scan)) == glance

@@ -14,7 +14,7 @@ from tests.source.drawing import animation, decoded, encoded, gradient, limits
 from tests.source.waiting import QuickClock
 from vbatch.errors import ImageError
 from vbatch.records import ImageSource, PreparedImage, RemoteImage
-from vbatch.source import disk, loader
+from vbatch.source import allowance, disk, loader
 from vbatch.source.loader import ImageLoader
 
 PICTURE = encoded()
@@ -278,13 +278,85 @@ async def test_a_shrunken_animation_is_its_first_frame(loading):
     assert decoded(sent.data).size == (20, 12)
 
 
-async def test_the_hint_is_the_size_as_it_lies_there(loading):
-    sources = [path("a.jpg"), embedded(NOISE), path("no.jpg"), path("../x"), url("https://e.com/")]
+async def test_the_hint_is_the_size_of_what_is_there_and_a_guess_for_what_is_not_looked_at(loading):
+    sources = [path("a.jpg"), embedded(NOISE), path("../x"), url("https://e.com/")]
 
     async with loading() as images_loader:
-        assert images_loader.size_hint(sources) == len(PICTURE) + len(NOISE)
+        hint = images_loader.size_hint(sources)
+        assert hint == 2 * allowance.FIRST_GUESS_BYTES + len(NOISE)
         assert images_loader.size_hint([url("http://e.com/")]) == loader.URL_HINT_BYTES
         assert images_loader.size_hint([data_uri(NOISE)]) >= len(NOISE)
+
+
+async def test_the_guess_comes_close_to_the_files_that_are_read(loading, root):
+    for number in range(60):
+        (root / f"{number}.jpg").write_bytes(NOISE)
+    async with loading() as images_loader:
+        for number in range(60):
+            await images_loader.load([path(f"{number}.jpg")])
+
+        assert images_loader.size_hint([path("a.jpg")]) == pytest.approx(2 * len(NOISE), rel=0.5)
+
+
+def test_the_guess_follows_the_last_files_and_is_never_tiny():
+    usual = allowance.Usual()
+    for _ in range(100):
+        usual.note(6_000_000)
+    assert usual.guess == pytest.approx(12_000_000, rel=0.01)
+    for _ in range(100):
+        usual.note(10)
+    assert usual.guess == pytest.approx(allowance.LEAST_GUESS_BYTES, rel=0.5)
+
+
+async def test_files_beyond_the_guess_find_room_before_they_are_read(loading, monkeypatch):
+    room, reads = Room(at_once=False), []
+    read = disk._read
+
+    def noting(fd, size):
+        reads.append((size, sum(room.waited)))
+        return read(fd, size)
+
+    monkeypatch.setattr(disk, "_read", noting)
+    async with loading() as images_loader:
+        images = [path("a.jpg"), path("noise.jpg"), path("a.jpg", "low")]
+        await images_loader.load(images, room=room, granted=1_000)
+        granted = 1_000 + room.waited[0]
+
+    assert len(room.waited) == 1
+    assert granted >= 2 * len(PICTURE) + len(NOISE)
+    assert sum(size for size, waited in reads if not waited) <= 1_000
+    assert (len(NOISE), room.waited[0]) in reads
+
+
+async def test_what_fits_the_guess_asks_for_no_room(loading):
+    room = Room(at_once=False)
+    async with loading() as images_loader:
+        for images in ([path("a.jpg")], [path("noise.jpg"), embedded(NOISE)]):
+            await images_loader.load(images, room=room, granted=images_loader.size_hint(images))
+
+    assert room.waited == []
+
+
+async def test_no_file_is_looked_at_on_the_event_loop(loading, monkeypatch):
+    threads = set()
+    plain = {name: getattr(os, name) for name in ("stat", "open", "fstat", "read", "close")}
+
+    def noting(name):
+        def call(*args, **options):
+            threads.add(threading.current_thread())
+            return plain[name](*args, **options)
+
+        return call
+
+    async with loading() as images_loader:
+        for name in plain:
+            monkeypatch.setattr(disk.os, name, noting(name))
+        images = [path("a.jpg"), path("noise.jpg")]
+        await images_loader.load(images, granted=images_loader.size_hint(images))
+        monkeypatch.undo()
+
+    assert threads
+    assert threading.current_thread() not in threads
 
 
 # --- threads ---------------------------------------------------------------------------------

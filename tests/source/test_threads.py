@@ -9,6 +9,7 @@ import weakref
 
 import pytest
 
+from vbatch.source import threads as module
 from vbatch.source.threads import Threads
 
 
@@ -80,3 +81,73 @@ async def test_a_thread_that_waits_holds_nothing_of_its_last_work(threads):
     gc.collect()
 
     assert gone() is None
+
+
+# --- who works, and when the loop hears of it ------------------------------------------------
+
+
+def name_of_thread():
+    return threading.current_thread().name
+
+
+async def test_what_is_soon_done_is_done_by_one_thread(threads, monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE_S", 3600)
+
+    names = await asyncio.gather(*(threads.run(name_of_thread) for _ in range(500)))
+
+    assert set(names) == {"test_0"}
+
+
+async def test_what_waits_is_done_by_another_thread(threads, monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE_S", 0.01)
+    go = threading.Event()
+    held = asyncio.create_task(threads.run(lambda: go.wait(60)))
+    await asyncio.sleep(0)
+    for _ in range(3):  # it rests meanwhile
+        assert await threads.run(name_of_thread) == "test_1"
+    go.set()
+
+    assert await held
+
+
+async def test_a_helper_rests_where_nothing_waits(threads, monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE_S", 0.01)
+    go = threading.Event()
+    held = asyncio.create_task(threads.run(lambda: go.wait(60)))
+    await asyncio.sleep(0)
+    assert await threads.run(name_of_thread) == "test_1"
+    go.set()
+    await held
+    monkeypatch.setattr(module, "PATIENCE_S", 3600)
+    monkeypatch.setattr(module, "LIGHT_S", 3600)
+
+    names = [await threads.run(name_of_thread) for _ in range(100)]
+
+    assert names.count("test_1") <= 1
+
+
+async def test_the_loop_is_woken_once_for_what_is_done_together(threads, monkeypatch):
+    monkeypatch.setattr(module, "GATHER_S", 3600)
+    monkeypatch.setattr(module, "PATIENCE_S", 0.01)
+    go = threading.Event()
+    slow = asyncio.create_task(threads.run(lambda: go.wait(60)))
+    await asyncio.sleep(0)
+    quick = asyncio.create_task(threads.run(name_of_thread))
+    await asyncio.wait([quick], timeout=0.2)
+    assert not quick.done()
+    go.set()
+
+    assert await slow
+    assert await quick == "test_1"
+
+
+async def test_nobody_waits_for_long_for_what_another_does(threads, monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE_S", 0.01)
+    go = threading.Event()
+    slow = asyncio.create_task(threads.run(lambda: go.wait(60)))
+    await asyncio.sleep(0)
+
+    assert await threads.run(name_of_thread) == "test_1"
+    assert not slow.done()
+    go.set()
+    assert await slow

@@ -9,16 +9,18 @@ import sys
 GARBAGE_EVERY = (50_000, 20, 50)
 """A row makes hundreds of objects that reference counts free. To look for cycles among them as
 often as Python does by itself takes a twelfth of a run's CPU."""
-_POOL = "ARROW_DEFAULT_MEMORY_POOL"
+_SETTINGS = {"ARROW_DEFAULT_MEMORY_POOL": "system", "OPENBLAS_NUM_THREADS": "1"}
 
 
 def spare_memory() -> None:
     """Before Arrow is imported: 55 MB less for a run, and a quarter of a second.
 
-    Arrow imports pandas wherever it is installed, though vbatch makes no use of it; and its own
-    memory pools keep 24 MB more than the system's.
+    Arrow imports pandas wherever it is installed, though vbatch makes no use of it, and its own
+    memory pools keep 24 MB more than the system's. NumPy starts a thread per core for matrices,
+    that first turns for a tenth of a second, and there are none here.
     """
-    os.environ.setdefault(_POOL, "system")
+    for name, setting in _SETTINGS.items():
+        os.environ.setdefault(name, setting)
     sys.meta_path.insert(0, _NoPandas())
 
 

@@ -64,7 +64,7 @@ class Preparing:
         await self._unless_stopped(share.take(hint))
         tries.step = Step.PREPARING
         try:
-            images = await self._unless_stopped(self._load(item, tries, share))
+            images = await self._unless_stopped(self._load(item, tries, share, hint))
             share.settle(_held(item, images))
             yield images
         finally:
@@ -85,10 +85,12 @@ class Preparing:
         self._refused_side = min(self._refused_side, _longest_side(images))
         self._refused_bytes = min(self._refused_bytes, _size(images))
 
-    async def _load(self, item: Item, tries: Tries, share: Share) -> tuple[SentImage, ...]:
+    async def _load(
+        self, item: Item, tries: Tries, share: Share, granted: int
+    ) -> tuple[SentImage, ...]:
         inline = Remedy.INLINE in tries.mended
         shrink = SHRUNK if Remedy.SHRINK in tries.mended else 1.0
-        load = partial(self._loader.load, item.images, inline=inline, room=share)
+        load = partial(self._loader.load, item.images, inline=inline, room=share, granted=granted)
         images = await load(shrink=shrink)
         if _size(images) >= self._refused_bytes and _longest_side(images) >= self._refused_side:
             with contextlib.suppress(ImageError):  # as small as it gets: the endpoint shall decide

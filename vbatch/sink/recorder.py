@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 
 SYNC_AFTER_S = 0.1
 """After the first write since the last sync; the sync itself has another 100 ms."""
+GATHER_S = 0.001
+"""What comes within it goes to the writer thread together, where more than one came the last time.
+
+At 64 in flight a batch is nine records instead of two: a sixth of a small request's CPU, which two
+threads spend on waking each other up.
+"""
 _LINE_ENTRIES = 256
 
 
@@ -66,6 +72,7 @@ class Recorder:
         self._entries: list[codec.Entry] = []
         self._futures: list[asyncio.Future[None]] = []
         self._busy = False
+        self._crowded = False
         self._idle = asyncio.Event()
         self._idle.set()
         self._written = asyncio.Event()
@@ -95,7 +102,7 @@ class Recorder:
         if not self._busy:
             self._busy = True
             self._idle.clear()
-            self._loop.call_soon(self._send)
+            self._send_soon()
         await future
         if entry[0] == codec.ASKED and self._lock.stale:  # slept since, and may have lost the run
             await self._aside(self._lock.confirm)
@@ -140,10 +147,17 @@ class Recorder:
                 raise
         return [self._journal.fall_back(), self._journal.seal()]
 
+    def _send_soon(self) -> None:
+        if self._crowded:
+            self._loop.call_later(GATHER_S, self._send)
+        else:
+            self._loop.call_soon(self._send)
+
     def _send(self) -> None:
         """Hand everything that has come together to the writer thread."""
         batch = _Batch(entries=self._entries, futures=self._futures, closed=[])
         self._entries, self._futures = [], []
+        self._crowded = len(batch.entries) > 1
         if self._reserve == "needed":
             batch.fall_back = True
             self._reserve = "used"
@@ -202,7 +216,7 @@ class Recorder:
 
     def _go_on(self) -> None:
         if self._entries:
-            self._send()
+            self._send_soon()
         else:
             self._busy = False
             self._idle.set()

@@ -28,8 +28,26 @@ class OutOfFilesError(Exception):
     """No file descriptor is free just now: not the image's fault, and worth another try."""
 
 
+class OpenFile:
+    """A regular file inside the roots; ``identity`` is the same while it is the same, unchanged."""
+
+    __slots__ = ("fd", "identity", "size")
+
+    def __init__(self, fd: int, status: os.stat_result) -> None:
+        self.fd = fd
+        self.size = status.st_size
+        self.identity = (
+            *(status.st_dev, status.st_ino, status.st_size),
+            *(status.st_mtime_ns, status.st_ctime_ns),
+        )
+
+    def read(self) -> bytes:
+        """All of it, as long as it was when it was opened."""
+        return _read(self.fd, self.size)
+
+
 class Disk:
-    """Reads references relative to ``roots``, of at most ``cap_bytes`` each.
+    """Opens references relative to ``roots``, of at most ``cap_bytes`` each.
 
     A relative reference is looked for under each root in turn; an absolute one must lie in a root.
     """
@@ -47,34 +65,31 @@ class Disk:
             if not any(root.startswith(system) for root in self._inside)
         )
 
-    def read(self, ref: str) -> bytes:
-        """The file's bytes.
+    @contextlib.contextmanager
+    def open(self, ref: str) -> Iterator[OpenFile]:
+        """The file, not yet read.
 
         Raises ImageError: ``image_not_found``, ``image_forbidden`` (outside the roots, or no
         regular file), ``image_too_large``, ``image_unsupported`` (an object store),
         ``image_unreadable``; and OutOfFilesError.
         """
-        for path in self._candidates(ref):
-            try:
-                return self._read_inside(path, ref)
-            except (OSError, ValueError) as error:
-                if not _is_absence(error):
-                    raise _refusal(error, ref) from error
-        raise ImageError(
-            "image_not_found", f"there is no file {ref!r} under {' or '.join(self._roots)}"
-        )
+        file = self._opened(ref)
+        try:
+            yield file
+        except OSError as error:
+            raise _refusal(error, ref) from error
+        finally:
+            os.close(file.fd)
+
+    def read(self, ref: str) -> bytes:
+        """The file's bytes; raises as ``open``."""
+        with self.open(ref) as file:
+            return file.read()
 
     def size(self, ref: str) -> int:
         """The file's size in bytes as far as a glance tells, else 0."""
         status = self._glance(ref)
         return 0 if status is None else min(status.st_size, self._cap_bytes)
-
-    def identity(self, ref: str) -> tuple[int, ...] | None:
-        """What stays the same while a file is the same and unchanged; None where there is none."""
-        status = self._glance(ref)
-        if status is None:
-            return None
-        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
     def changed_at(self, ref: str) -> float:
         """When the file last changed or was put there (seconds since the epoch), else 0."""
@@ -106,25 +121,40 @@ class Disk:
         if not inside:
             raise self._outside(ref)
 
-    def _read_inside(self, path: str, ref: str) -> bytes:
-        """Read ``path`` if what was opened is a regular file that really lies inside."""
+    def _opened(self, ref: str) -> OpenFile:
+        for path in self._candidates(ref):
+            try:
+                return self._opened_inside(path, ref)
+            except (OSError, ValueError) as error:
+                if not _is_absence(error):
+                    raise _refusal(error, ref) from error
+        raise ImageError(
+            "image_not_found", f"there is no file {ref!r} under {' or '.join(self._roots)}"
+        )
+
+    def _opened_inside(self, path: str, ref: str) -> OpenFile:
+        """``path``, if what was opened is a regular file that really lies inside."""
         if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - before a device is even opened
             raise _not_a_file(ref)
         fd = os.open(path, _FLAGS)
         try:
-            status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode):
-                raise _not_a_file(ref)
-            if not self._is_inside(_real_path(fd, path, status)):
-                raise self._outside(ref)
-            if status.st_size > self._cap_bytes:
-                raise ImageError(
-                    "image_too_large",
-                    f"{ref!r} has {status.st_size} bytes; at most {self._cap_bytes} are read",
-                )
-            return _read(fd, status.st_size)
-        finally:
+            return self._checked(fd, path, ref)
+        except BaseException:
             os.close(fd)
+            raise
+
+    def _checked(self, fd: int, path: str, ref: str) -> OpenFile:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise _not_a_file(ref)
+        if not self._is_inside(_real_path(fd, path, status)):
+            raise self._outside(ref)
+        if status.st_size > self._cap_bytes:
+            raise ImageError(
+                "image_too_large",
+                f"{ref!r} has {status.st_size} bytes; at most {self._cap_bytes} are read",
+            )
+        return OpenFile(fd, status)
 
     def _is_inside(self, path: str) -> bool:
         return path.startswith(self._inside) and not path.startswith(self._never)

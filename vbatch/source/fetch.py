@@ -6,7 +6,7 @@ import asyncio
 import errno
 import io
 import socket
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
@@ -14,6 +14,7 @@ from yarl import URL
 
 from vbatch.errors import ImageError
 from vbatch.source.addresses import is_public, literal_address
+from vbatch.source.allowance import NoRoomError
 from vbatch.source.image_files import is_ours, looks_like_html
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from aiohttp.abc import ResolveResult
 
     from vbatch.clock import Clock
+    from vbatch.source.allowance import Room
 
 MAX_REDIRECTS = 5
 BACKOFFS_S = (0.5, 1.0, 2.0)
@@ -38,23 +40,6 @@ _OK = 200
 _SHOWN = 200
 _SERVER_TROUBLE = 500
 _HEADERS = {"Accept": "image/*", "Accept-Encoding": "identity", "User-Agent": "vbatch"}
-
-
-class Room(Protocol):
-    """Bytes that may be held in memory, for whoever fetches something of unknown size."""
-
-    def grow(self, n: int) -> bool:
-        """Hold ``n`` bytes more if that is possible at once."""
-
-    async def wait_to_grow(self, n: int) -> None:
-        """Hold ``n`` bytes more."""
-
-
-class NoRoomError(Exception):
-    """There is no room for the body just now. ``needed``: how much there must be, in bytes."""
-
-    def __init__(self, needed: int) -> None:
-        self.needed = needed
 
 
 class _PassingError(Exception):
@@ -189,7 +174,7 @@ class _Body:
             return
         needed = size if known else min(max(size, 2 * self._held), self._cap_bytes)
         if not self._room.grow(needed - self._held):
-            raise NoRoomError(needed)
+            raise NoRoomError(held=self._held, missing=needed - self._held)
         self._held = needed
 
 

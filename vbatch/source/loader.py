@@ -8,7 +8,7 @@ import re
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Literal, TypeVar
 from urllib.parse import urlsplit
 
@@ -16,18 +16,19 @@ from vbatch.errors import ImageError
 from vbatch.records import PreparedImage, RemoteImage
 from vbatch.source import data_uris, images
 from vbatch.source.addresses import is_literally_private, is_public
+from vbatch.source.allowance import Allowance, NoRoomError, Usual
 from vbatch.source.disk import Disk, OutOfFilesError
-from vbatch.source.fetch import NoRoomError, UrlFetcher
+from vbatch.source.fetch import UrlFetcher
 from vbatch.source.once import Once
 from vbatch.source.threads import Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from vbatch.clock import Clock
     from vbatch.records import ImageLimits, ImageSource, SentImage
-    from vbatch.source.fetch import Room
+    from vbatch.source.allowance import Room
 
 T = TypeVar("T")
 
@@ -87,6 +88,7 @@ class ImageLoader:
         )
         self._threads = Threads(threads or _cores(), "images")
         self._once: Once[PreparedImage] = Once()
+        self._usual = Usual()
         self._room = _Room(DECODED_BYTES)
 
     def as_urls(self, images: Sequence[ImageSource]) -> tuple[SentImage, ...] | None:
@@ -103,12 +105,13 @@ class ImageLoader:
         inline: bool = False,
         shrink: float = 1.0,
         room: Room | None = None,
+        granted: int = 0,
     ) -> tuple[SentImage, ...]:
         """``images`` in their order, each a URL or bytes within the limits.
 
         ``inline``: URLs are fetched too. ``shrink`` below 1: longer side and bytes times that.
-        ``room``: where what exceeds ``size_hint`` is held. Raises ImageError. After a cancellation
-        a thread may finish its work; nobody waits for it.
+        ``room``: where what exceeds ``granted`` is held, the ``size_hint`` that was asked for.
+        Raises ImageError. After a cancellation a thread may finish its work; nobody waits for it.
         """
         if self._max_count is not None and len(images) > self._max_count:
             raise ImageError(
@@ -119,14 +122,17 @@ class ImageLoader:
         if all(remote):
             return tuple(_remote(image) for image in images)
         ours = [image for image, is_remote in zip(images, remote, strict=True) if not is_remote]
-        prepared = iter(await self._prepared(await self._fetched(ours, room), shrink))
+        rest = [image for image in images if image.kind != "path"]
+        of_files = granted - self.size_hint(rest, inline=inline)
+        fetched = await self._fetched(ours, room)
+        prepared = iter(await self._prepared(fetched, shrink, room, of_files))
         return tuple(
             _remote(image) if is_remote else next(prepared)
             for image, is_remote in zip(images, remote, strict=True)
         )
 
     def size_hint(self, images: Sequence[ImageSource], *, inline: bool = False) -> int:
-        """Bytes to reserve before ``load``, by a glance at each file. Never raises."""
+        """Bytes to reserve before ``load``; a file is as large as they usually are."""
         return sum(self._size_hint(image, inline=inline) for image in images)
 
     def changed_at(self, images: Sequence[ImageSource]) -> float:
@@ -140,7 +146,7 @@ class ImageLoader:
         Raises ImageError and OutOfFilesError.
         """
         ours = [image for image in images if image.kind != "url"]
-        made = iter(self._fitted(ours, self._each(ours, 1.0)))
+        made = iter(self._fitted(ours, self._each(ours, 1.0, None)))
         return [None if image.kind == "url" else next(made).sha256 for image in images]
 
     async def close(self) -> None:
@@ -165,7 +171,7 @@ class ImageLoader:
             return 0 if not inline and self._goes_as_url(image) else URL_HINT_BYTES
         if image.kind == "data_uri":
             return len(ref) + data_uris.size(ref)
-        return self._disk.size(ref)
+        return self._usual.guess
 
     async def _fetched(self, images: Sequence[ImageSource], room: Room | None) -> list[ImageSource]:
         """``images`` with the bytes of those that are URLs, fetched side by side."""
@@ -187,25 +193,29 @@ class ImageLoader:
             try:
                 return await self._fetcher.get(url, held=held, room=room)
             except NoRoomError as error:
-                needed = error.needed
-            if room is not None:
-                await room.wait_to_grow(needed - held)
-            held = needed
+                held = await _grown(room, error)
 
-    async def _prepared(self, images: Sequence[ImageSource], shrink: float) -> list[PreparedImage]:
-        """One hop to a thread for all that no other row holds; one more if they are too large."""
+    async def _prepared(
+        self, images: Sequence[ImageSource], shrink: float, room: Room | None, granted: int
+    ) -> list[PreparedImage]:
+        """One hop to a thread for all that no other row makes; one more if they are too large."""
         made = await self._once.get(
-            [self._key(image, shrink) for image in images],
-            lambda places: self._hop(lambda: self._each([images[at] for at in places], shrink)),
+            [_key(image, shrink) for image in images],
+            lambda places: self._made([images[at] for at in places], shrink, room, granted),
         )
         if _share([len(image.data) for image in made], self._max_request_bytes) is None:
             return made
         return await self._hop(lambda: self._fitted(images, made))
 
-    def _key(self, image: ImageSource, shrink: float) -> Hashable | None:
-        """The same for files that are the same, unchanged; None for what is no file."""
-        identity = self._disk.identity(image.ref or "") if image.kind == "path" else None
-        return None if identity is None else (image.ref, image.detail, shrink, identity)
+    async def _made(
+        self, images: Sequence[ImageSource], shrink: float, room: Room | None, granted: int
+    ) -> list[PreparedImage]:
+        while True:
+            held = None if room is None else granted
+            try:
+                return await self._hop(partial(self._each, images, shrink, held))
+            except NoRoomError as error:
+                granted = await _grown(room, error)
 
     async def _hop(self, work: Callable[[], T]) -> T:
         """``work`` in a thread, again while no file can be opened."""
@@ -216,12 +226,37 @@ class ImageLoader:
                 await self._clock.sleep(_OUT_OF_FILES_WAIT_S * (0.5 + self._clock.random()))
         raise ImageError("image_unreadable", "too many open files; raise the limit (ulimit -n)")
 
-    def _each(self, sources: Sequence[ImageSource], shrink: float) -> list[PreparedImage]:
-        """Each as it goes alone."""
-        return [self._alone(source, shrink) for source in sources]
+    def _each(
+        self, sources: Sequence[ImageSource], shrink: float, granted: int | None
+    ) -> list[PreparedImage]:
+        """Each as it goes alone. Raises NoRoomError for files of more than ``granted`` bytes."""
+        allowance = Allowance(granted)
+        made = []
+        for place, source in enumerate(sources):
+            if source.kind == "path" and source.data is None:
+                further = (self._disk.size(other.ref or "") for other in sources[place + 1 :])
+                made.append(self._of_file(source, shrink, allowance, further))
+            else:
+                made.append(self._alone(self._bytes_of(source), source, shrink))
+        return made
 
-    def _alone(self, source: ImageSource, shrink: float) -> PreparedImage:
-        file = self._bytes_of(source)
+    def _of_file(
+        self, source: ImageSource, shrink: float, allowance: Allowance, further: Iterable[int]
+    ) -> PreparedImage:
+        """The file as it goes alone; not read again where a row holds it as it is now."""
+        with self._disk.open(source.ref or "") as file:
+            name = (_key(source, shrink), file.identity)
+            held = self._once.recall(name)
+            if held is not None:
+                return held
+            self._usual.note(file.size)
+            allowance.use(file.size, further=further)
+            data = file.read()
+        made = self._alone(data, source, shrink)
+        self._once.remember(name, made)
+        return made
+
+    def _alone(self, file: bytes, source: ImageSource, shrink: float) -> PreparedImage:
         made = self._prepare(file, self._limits, source)
         if shrink < 1:
             made = self._prepare(file, _shrunk(self._limits, made, shrink), source)
@@ -281,6 +316,18 @@ class _Room:
             with self._changed:
                 self._held_bytes -= wanted
                 self._changed.notify_all()
+
+
+async def _grown(room: Room | None, short: NoRoomError) -> int:
+    """What is held once there is room for what was missing."""
+    if room is not None:
+        await room.wait_to_grow(short.missing)
+    return short.held + short.missing
+
+
+def _key(image: ImageSource, shrink: float) -> Hashable | None:
+    """What rows may share, as long as the file stays the same; None for what is no file."""
+    return (image.ref, image.detail, shrink) if image.kind == "path" else None
 
 
 def _anywhere(_address: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from operator import itemgetter
 from typing import TYPE_CHECKING, Generic, TypeVar
 from weakref import WeakValueDictionary
 
@@ -13,11 +14,23 @@ T = TypeVar("T")
 
 
 class Once(Generic[T]):
-    """What was made is found again for as long as somebody holds it, and by nobody after that."""
+    """Who wants what somebody is making waits for it; what was made is kept while it is held.
+
+    Who comes later asks ``recall``, under a name that tells what the thing was made from. That is
+    for whoever makes things, in any thread; ``get`` is for one event loop.
+    """
 
     def __init__(self) -> None:
         self._held: WeakValueDictionary[Hashable, T] = WeakValueDictionary()
-        self._coming: dict[Hashable, asyncio.Future[None]] = {}
+        self._coming: dict[Hashable, asyncio.Future[T | None]] = {}
+
+    def recall(self, name: Hashable) -> T | None:
+        """What was remembered under ``name``, if anybody still holds it."""
+        return self._held.get(name)
+
+    def remember(self, name: Hashable, thing: T) -> None:
+        """Have ``thing`` found again for as long as somebody holds it, and by nobody after that."""
+        self._held[name] = thing
 
     async def get(
         self,
@@ -30,42 +43,39 @@ class Once(Generic[T]):
         asked after all, so everyone gets an error of their own. Nobody waits for others while
         others wait for them.
         """
-        found: dict[int, T] = {}
-        while missing := [place for place in range(len(keys)) if place not in found]:
-            mine: dict[Hashable, int] = {}
-            for place in missing:
-                key = keys[place]
-                thing = None if key is None else self._held.get(key)
-                if thing is not None:
-                    found[place] = thing
-                elif key not in self._coming:
-                    mine.setdefault(place if key is None else key, place)
+        found: dict[Hashable, T] = {}
+        promised: dict[Hashable, asyncio.Future[T | None]] = {}
+        names = [place if key is None else key for place, key in enumerate(keys)]
+        while missing := [place for place, name in enumerate(names) if name not in found]:
+            for at in missing:
+                if names[at] in self._coming:
+                    promised.setdefault(names[at], self._coming[names[at]])
+            mine = {names[at]: at for at in reversed(missing) if names[at] not in promised}
             if mine:
-                found.update(await self._made(list(mine.values()), keys, make))
-            elif len(found) < len(keys):
-                await self._somebody_elses(keys[next(p for p in missing if p not in found)])
-        return [found[place] for place in range(len(keys))]
+                found.update(await self._made(mine, keys, make))
+                continue
+            name = names[missing[0]]
+            thing = await asyncio.shield(promised.pop(name))
+            if thing is not None:
+                found[name] = thing
+        return [found[name] for name in names]
 
     async def _made(
         self,
-        places: list[int],
+        mine: dict[Hashable, int],
         keys: Sequence[Hashable | None],
         make: Callable[[list[int]], Awaitable[list[T]]],
-    ) -> dict[int, T]:
-        shared = [key for key in (keys[place] for place in places) if key is not None]
-        over = asyncio.get_running_loop().create_future()
-        self._coming.update(dict.fromkeys(shared, over))
+    ) -> dict[Hashable, T]:
+        names, places = zip(*sorted(mine.items(), key=itemgetter(1)), strict=True)
+        shared = [name for name, place in mine.items() if keys[place] is not None]
+        loop = asyncio.get_running_loop()
+        coming = {name: loop.create_future() for name in shared}
+        self._coming.update(coming)
+        made: dict[Hashable, T] = {}
         try:
-            made = dict(zip(places, await make(places), strict=True))
-            self._held.update(
-                {key: made[place] for place in places if (key := keys[place]) is not None}
-            )
+            made.update(zip(names, await make([*places]), strict=True))
         finally:
-            for key in shared:
-                del self._coming[key]
-            over.set_result(None)
+            for name, future in coming.items():
+                del self._coming[name]
+                future.set_result(made.get(name))
         return made
-
-    async def _somebody_elses(self, key: Hashable) -> None:
-        """Wait until who makes ``key`` is through, whether it was made or not."""
-        await asyncio.wait([self._coming[key]])

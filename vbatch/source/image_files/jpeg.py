@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from vbatch.source.image_files.exif import PREFIX
 from vbatch.source.image_files.facts import ImageFile
 
@@ -20,7 +18,6 @@ MAGIC = b"\xff\xd8\xff"
 _EOI, _SOS, _COM = 0xD9, 0xDA, 0xFE
 _APP0, _APP1, _APP2, _APP14, _APP15 = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF
 _FILL = 0xFF
-_END = b"\xff\xd9"
 _AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 """Within entropy-coded bytes 0xFF is followed by 0 (a byte of data), or is a restart or a fill."""
 _STRETCH_BYTES = 4_000_000
@@ -70,7 +67,7 @@ def read(data: bytes) -> ImageFile | None:
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """Marker, start and end of each segment. Ends before EOI where the file is cut or odd."""
-    position, first = 2, True
+    position = 2
     try:
         while data[position] == 0xFF:  # noqa: PLR2004 - every marker begins so
             marker = data[position + 1]
@@ -87,8 +84,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
             yield marker, position, end
             position = end
             if marker == _SOS:
-                position = (first and _only_scan(data, end)) or _after_scan(data, end)
-                first = False
+                position = _after_scan(data, end)
     except (IndexError, ValueError):
         return
 
@@ -100,19 +96,6 @@ def _after_scan(data: bytes, position: int) -> int:
         if found is not None:
             return found.start()
     raise ValueError("no marker after the scan")
-
-
-def _only_scan(data: bytes, start: int) -> int | None:
-    """Where EOI begins if nothing but data lies before it, as in most files; None: not so simple.
-
-    Takes a third of the time of the search, and lets other threads run meanwhile.
-    """
-    end = data.rfind(_END, start)
-    if end < 0 or end - start > _STRETCH_BYTES:
-        return None
-    scan = np.frombuffer(data, np.uint8, end - start + 1, start)
-    markers = (scan[:-1] == _FILL) & (scan[1:] != 0)
-    return None if markers.any() else end
 
 
 def _is_usual(data: bytes, start: int) -> bool:
