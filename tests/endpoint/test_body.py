@@ -1,4 +1,5 @@
 import base64
+import tracemalloc
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,3 +48,14 @@ def test_the_length_is_known_before_anything_is_encoded(pieces):
     )
     assert b"".join(body.chunks()) == wire
     assert (body.length, body.image_bytes) == (len(wire), sum(map(len, images)))
+
+
+def test_a_large_image_is_never_in_memory_as_text():
+    body = spliced('"', bytes(20_000_000), '"')
+    tracemalloc.start()
+    sent = sum(map(len, body.chunks()))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert sent == body.length > 26_000_000
+    assert most < 10 * STEP_BYTES
