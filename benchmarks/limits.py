@@ -96,6 +96,10 @@ class Fixed:
             self._taken = 0
         return self.rate * 60 - self._taken
 
+    def ahead(self, now: float) -> float:
+        """How many more it has taken of its minute than by an even pace; 0 if fewer."""
+        return max(0.0, self.rate * (self._began_s + 60 - now) - self.left(now))
+
 
 class Bucket:
     """Refills drop by drop and holds ``size_s`` seconds' worth."""
@@ -131,6 +135,8 @@ class Seen:
     by_run: Counter[int] = field(default_factory=Counter)
     bearable: list[tuple[float, float]] = field(default_factory=list)
     """From when on it bore which rate."""
+    ahead: float = 0.0
+    """How many of what it would take after the first minute it had taken in that."""
 
     def borne(self, start: float, end: float) -> float:
         """How many requests it would have taken in that time."""
@@ -142,7 +148,8 @@ class Seen:
 
     def used(self, start: float, end: float) -> float:
         """The share of it that was used."""
-        return between([*self.taken, *self.others], start, end) / self.borne(start, end)
+        ahead = self.ahead if start == FIRST_S else 0.0
+        return between([*self.taken, *self.others], start, end) / (self.borne(start, end) - ahead)
 
     def refusals(self, start: float, end: float) -> float:
         """The share of our requests that it refused."""
@@ -187,6 +194,11 @@ class Case:
     changes: bool = False
     runs: int = 1
 
+    @property
+    def end_s(self) -> float:
+        """When it ends: together with a minute of one who counts them."""
+        return 60 * self.minutes + (37 if self.model is Fixed else 0)
+
     def run(self, seed: int = 0) -> Seen:
         """What the endpoint sees of it."""
         return run_virtual(self._scenario, seed=seed)
@@ -205,7 +217,10 @@ class Case:
             tasks.append(asyncio.create_task(self._neighbour(clock, model, seen)))
         if self.changes:
             tasks.append(asyncio.create_task(_change(clock, model, seen)))
-        await clock.sleep(60 * self.minutes)
+        await clock.sleep(FIRST_S)
+        if isinstance(model, Fixed):
+            seen.ahead = model.ahead(clock.monotonic())
+        await clock.sleep(self.end_s - FIRST_S)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -308,7 +323,7 @@ class Figures(NamedTuple):
 def figures(case: Case, seed: int) -> Figures:
     """One run of it."""
     seen = case.run(seed)
-    end = 60 * case.minutes
+    end = case.end_s
     used = seen.used(FIRST_S, end)
     return Figures(
         near=max(seen.used(0, FIRST_S), seen.used(FIRST_S - 10, FIRST_S)),

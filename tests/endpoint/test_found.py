@@ -46,6 +46,23 @@ class SlidingMinute:
         return None
 
 
+class FixedMinute:
+    """An endpoint that counts from one full minute to the next, the first of them begun before."""
+
+    def __init__(self, per_minute: int) -> None:
+        self.limit = per_minute
+        self.minute = self.taken = 0
+
+    def wait(self, now: float) -> float | None:
+        minute = int(now + 23) // 60
+        if minute != self.minute:
+            self.minute, self.taken = minute, 0
+        if self.taken >= self.limit:
+            return 60 * (minute + 1) - 23 - now
+        self.taken += 1
+        return None
+
+
 async def ask_for(clock, endpoint, said, *, minutes: float, latency_s: float, at_once: int = 64):
     """Keep so many rows going; the times of answers and of refusals."""
     gate = Limiter(clock=clock, max_in_flight=at_once, seeks_width=at_once > 64, max_outage_s=1800)
@@ -81,6 +98,7 @@ async def ask_for(clock, endpoint, said, *, minutes: float, latency_s: float, at
         (Bucket, lambda _: None),
         (SlidingMinute, math.ceil),
         (SlidingMinute, float),
+        (SlidingMinute, lambda _: None),
     ],
 )
 def test_an_unknown_limit_is_found_and_used(endpoint, said, latency_s):
@@ -93,6 +111,41 @@ def test_an_unknown_limit_is_found_and_used(endpoint, said, latency_s):
     assert len(taken) - len(after) >= 0.85 * 600
     assert len(after) >= 0.95 * 600 * 5
     assert len([at for at in refused if at > 60]) <= 0.02 * len(after)
+
+
+@pytest.mark.parametrize("latency_s", [0.2, 4.0])
+@pytest.mark.parametrize("said", [math.ceil, lambda _: None])
+def test_a_limit_of_full_minutes_is_found_by_the_second_of_them(latency_s, said):
+    async def scenario(clock):
+        minute = FixedMinute(600)
+        return await ask_for(
+            clock, minute, said, minutes=397 / 60, latency_s=latency_s, at_once=256
+        )
+
+    taken, refused = run_virtual(scenario)
+    assert sum(97 < at <= 397 for at in taken) >= 0.95 * 600 * 5
+    assert sum(at > 60 for at in refused) <= 0.02 * 600 * 5
+
+
+@pytest.mark.parametrize("said", [math.ceil, lambda _: None])
+@pytest.mark.parametrize("latency_s", [0.2, 8.0])
+def test_a_limit_that_rises_is_used_within_half_a_minute(latency_s, said):
+    async def scenario(clock):
+        bucket = Bucket(200)
+
+        async def rise():
+            await clock.sleep(120)
+            bucket.rate, bucket.size = 10, 10
+
+        rising = asyncio.create_task(rise())
+        took = await ask_for(clock, bucket, said, minutes=4, latency_s=latency_s, at_once=256)
+        await rising
+        return took
+
+    for seed in range(3):
+        taken, refused = run_virtual(scenario, seed=seed)
+        assert sum(160 < at <= 240 for at in taken) >= 0.9 * 10 * 80
+        assert sum(at > 60 for at in refused) <= 0.03 * sum(at > 60 for at in taken)
 
 
 def test_a_limit_that_falls_and_rises_is_followed():
@@ -222,20 +275,55 @@ def test_a_wait_that_was_just_long_enough_changes_nothing():
 
 def test_after_a_cut_the_rate_comes_back_stays_and_then_probes():
     rate = FoundRate()
-    for _ in range(100):
-        first = rate.sent(0.0)
-    rate.refused(0.0, 9.99, first, 0)
+    for tenth in range(100):
+        first = rate.sent(tenth / 10)
+    rate.refused(9.9, 0.1, first, 0)
     for tenth in range(100, 200):
         second = rate.sent(tenth / 10)
+        rate.free_again(second)
     refused = rate.rate(20.0)
-    rate.refused(20.0, 1.0, second, 0)
-    course = [rate.rate(21.0 + after) / refused for after in (0, 5, 20, 35, 95)]
+    rate.refused(20.0, 2.0, second, 0)
+    course = [rate.rate(22.0 + after) / refused for after in (0, 5, 10, 15, 25)]
     assert course == sorted(course)
     assert 0.8 <= course[0] < 0.95
     assert course[1] == pytest.approx(0.96)
     assert course[2] == pytest.approx(0.96, rel=0.01)
     assert course[3] == pytest.approx(0.96 * 1.05)
     assert course[4] > 1.5
+
+
+def test_while_it_is_not_known_when_it_is_free_again_the_rate_counts_on_now():
+    rate = FoundRate()
+    for n in range(600):
+        refused = rate.sent(n / 100)
+    rate.refused(6.0, 1.0, refused, 0)
+    rates = []
+    for now in (7.5, 30.0, 60.0, 90.0):
+        rate.sent(now)
+        rates.append(rate.rate(now))
+    assert rates == [pytest.approx(most, rel=0.02) for most in (80, 20, 10, 10)]
+
+
+def test_after_a_long_refusal_its_count_is_the_rate_and_probing_takes_minutes():
+    later = []
+    for shut_s in (54.0, 0.0):
+        rate = FoundRate()
+        for n in range(600):
+            refused = rate.sent(n / 100)
+        rate.shut(refused, for_s=shut_s)
+        rate.refused(6.0, 54.0, refused, 0)
+        later.append(rate.rate(60.0 + 60.0))
+    assert later[0] == pytest.approx(10, rel=0.06)
+    assert later[1] > 20  # our own wait says nothing of the endpoint
+
+
+def test_one_who_comes_later_and_is_refused_at_once_trusts_the_rate_of_the_others():
+    rate = FoundRate()
+    rate.adopt(100.0, (90.0, 10.0, 10.0, 10.0))
+    for tenth in range(10):
+        slot = rate.sent(100.2 + tenth / 10)
+    rate.refused(101.2, 1.0, slot, 0)
+    assert rate.rate(107.5) == pytest.approx(9.6, rel=0.01)
 
 
 def test_a_refusal_of_the_very_first_requests_says_nothing_about_the_rate():

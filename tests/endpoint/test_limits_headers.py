@@ -91,3 +91,32 @@ def test_nothing_goes_before_a_used_up_limit_is_reset(headers, wait):
         return clock.monotonic()
 
     assert wait <= run_virtual(scenario) <= 1.04 * wait
+
+
+def test_answers_that_went_over_a_limit_leave_fewer_in_flight_until_calm_returns():
+    async def scenario(clock):
+        gate = limiter(clock, max_in_flight=16, slow_start=False)
+        held = [await gate.acquire() for _ in range(16)]
+        for permit in held:
+            gate.learn(LimitHeaders(over_limit=True))
+            permit.answered()
+        seen = [gate.state.window]
+        for _ in range(6):
+            for _ in range(120):
+                (await gate.acquire()).answered()
+                await clock.sleep(0.5)
+            seen.append(gate.state.window)
+        return seen
+
+    seen = run_virtual(scenario)
+    assert seen[0] == 12, "once for all that were on their way together"
+    assert seen[-1] == 16
+
+
+def test_a_user_who_gave_a_rate_is_not_slowed_down_by_answers():
+    async def scenario(clock):
+        gate = limiter(clock, requests_per_minute=600, max_in_flight=16, slow_start=False)
+        gate.learn(LimitHeaders(over_limit=True))
+        return gate.state.window
+
+    assert run_virtual(scenario) == 16

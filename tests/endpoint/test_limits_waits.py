@@ -131,6 +131,23 @@ def test_without_a_usable_time_the_wait_is_our_own_and_doubles(nonsense):
     assert 1 <= after_an_answer <= 1.1
 
 
+def test_our_own_wait_grows_to_eight_seconds_in_the_first_minute_and_further_only_later():
+    async def scenario(clock):
+        gate = limiter(clock)
+        waits = []
+        while clock.monotonic() < 300:
+            before = clock.monotonic()
+            await throttle(gate)
+            permit = await gate.acquire()
+            waits.append((before, clock.monotonic() - before))
+            permit.close()
+        return waits
+
+    waits = run_virtual(scenario)
+    assert max(wait for at, wait in waits if at < 50) <= 8.3
+    assert max(wait for _, wait in waits) >= 60
+
+
 def test_an_answer_that_a_refusal_overtook_cuts_the_doubled_wait_short():
     async def scenario(clock):
         gate = limiter(clock)

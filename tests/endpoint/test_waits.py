@@ -73,6 +73,7 @@ def test_a_date_counts_from_the_answers_own_date_not_from_our_clock():
     [
         ({"error": {"details": [{"@type": "RetryInfo", "retryDelay": "36s"}]}}, 36),
         ([{"error": {"details": [{"retryDelay": "1.5s"}]}}], 1.5),
+        ({"error": {"metadata": {"headers": {"X-RateLimit-Reset": "1700000030000"}}}}, 30),
         ({"error": {"retry_after": 7}}, 7),
         ({"retry_after": "2"}, 2),
         ({"error": {"metadata": {"retry_after_seconds": 3}}}, 3),

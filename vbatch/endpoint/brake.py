@@ -26,11 +26,9 @@ _TRIAL_S = 60.0
 class _Episode:
     """The refusals of requests that were on their way together."""
 
-    __slots__ = ("follows", "later", "measured", "serial", "slot", "soon", "stepped")
+    __slots__ = ("follows", "later", "measured", "serial", "slot", "stepped")
 
-    def __init__(self, serial: int, slot: Slot, follows: int, *, soon: bool) -> None:
-        self.soon = soon
-        """Whether few requests went since the last one began."""
+    def __init__(self, serial: int, slot: Slot, follows: int) -> None:
         self.serial = serial
         self.slot = slot
         self.follows = follows
@@ -51,7 +49,17 @@ class Brake:
     refusals go on at a much lower rate, they are none of its making, and it is let go.
     """
 
-    __slots__ = ("_calm_at", "_episode", "_left", "_sent", "_trials", "_window", "found", "log")
+    __slots__ = (
+        "_again",
+        "_calm_at",
+        "_episode",
+        "_left",
+        "_sent",
+        "_trials",
+        "_window",
+        "found",
+        "log",
+    )
 
     def __init__(self, window: Window) -> None:
         self.log = Evidence()
@@ -59,6 +67,8 @@ class Brake:
         self._window = window
         self._episode: _Episode | None = None
         self._sent = 0
+        self._again = 0
+        """Episodes running that each began soon after the last."""
         self._calm_at = 0.0
         self._trials = self._left = _SURE_TRIALS
 
@@ -71,21 +81,23 @@ class Brake:
         self._episode = None
 
     def refused(
-        self, now: float, wait_s: float, *, serial: int, slot: Slot, following: int
+        self, now: float, wait_s: float, *, asked: bool, serial: int, slot: Slot, following: int
     ) -> bool:
         """Request ``serial``, sent in ``slot``, was refused, and nothing goes for ``wait_s``.
 
+        ``asked``: for that is how long the endpoint wants to be left alone.
         ``following`` is the serial number of the next request to be sent. Returns whether a
         rate was let go, as it did not help.
         """
-        self.found.not_taken(slot)
+        self.found.shut(slot, for_s=wait_s if asked else 0.0)
         in_vain = False
         episode = self._episode
         if episode is None:
             sent = serial + self.found.others
             soon = sent - self._sent < _SOON
+            self._again = self._again + 1 if soon else 0
             self._sent = sent
-            episode = self._episode = _Episode(serial, slot, following, soon=soon)
+            episode = self._episode = _Episode(serial, slot, following)
             in_vain = self.found.known and self._is_in_vain(now, soon=soon)
             if in_vain:
                 self.found.let_go()
@@ -125,7 +137,7 @@ class Brake:
 
     def _step(self, episode: _Episode, now: float, wait_s: float, sent_later: int) -> None:
         episode.stepped = True
-        again = episode.soon and self._is_sure
+        again = self._again if self._is_sure else 0
         episode.measured = wait_s <= 1.1 * LONGEST_WAIT_S and self.found.refused(
             now, wait_s, episode.slot, sent_later, again=again
         )

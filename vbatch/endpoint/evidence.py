@@ -6,9 +6,9 @@ _KEPT = 128
 """So many of the requests sent last are remembered."""
 _PENDING, _ANSWERED, _REFUSED, _OTHER = range(4)
 
-_LIMIT = 25
+_LIMIT = 35
 _LIMIT_UP, _LIMIT_DOWN = 5, 2
-"""Sure of a limit: five refusals running, or more than 2 in 7 for some time."""
+"""Sure of a limit: seven refusals running, or more than 2 in 7 for some time."""
 
 _SUSPECT = 800
 _SUSPECT_UP = 40
@@ -47,6 +47,10 @@ class Evidence:
         """Request ``serial`` was not refused for our rate."""
         self._note(serial, _ANSWERED)
         self._suspicion = max(self._suspicion - 1, 0)
+
+    def taken(self, serial: int) -> None:
+        """Request ``serial`` seems to be taken, though there is no answer yet."""
+        self._note(serial, _ANSWERED)
 
     def refused(self, serial: int, wait_s: float) -> None:
         """Request ``serial`` met "too many requests", and was told to wait for ``wait_s``."""

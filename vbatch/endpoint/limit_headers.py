@@ -19,3 +19,5 @@ class LimitHeaders:
     limit_tokens: float | None = None
     remaining_tokens: float | None = None
     reset_tokens_s: float | None = None
+    over_limit: bool = False
+    """Whether the reply, though it is an answer, asks us to slow down."""

@@ -29,6 +29,7 @@ from vbatch.endpoint.minute import PerMinute
 from vbatch.endpoint.outage import Outage
 from vbatch.endpoint.permit import Permit
 from vbatch.endpoint.sharing import Sharing
+from vbatch.endpoint.silence import Silence
 from vbatch.endpoint.spoken import asked_too_long, silent_too_long
 from vbatch.endpoint.waiting import LONGEST_PAUSE_S, Pause
 from vbatch.endpoint.window import Window
@@ -99,6 +100,7 @@ class Limiter:
         """The same limits as other processes live by them."""
         self._pause = Pause(max_wait_s)
         self._outage = Outage(max_outage_s)
+        self._silence = Silence()
         self._squeezed_at = -math.inf
         self._in_flight = 0
         self._serial = 0
@@ -146,6 +148,15 @@ class Limiter:
         if self._learns_tokens:
             self._limit(None, headers.limit_tokens)
             self._heed(self._tokens, headers.remaining_tokens, headers.reset_tokens_s)
+        if headers.over_limit and self._learns_requests:
+            self._ease_off()
+
+    def _ease_off(self) -> None:
+        """Answers say that they went over a limit: fewer in flight, until calm returns."""
+        now = self._clock.monotonic()
+        if now - self._squeezed_at > OUT_OF_FILES_EPISODE_S:
+            self._squeezed_at = now
+            self._window.squeeze(now, self._in_flight * 3 // 4)
 
     def _limit(self, requests: float | None, tokens: float | None) -> None:
         """Keep what is a limit to live by. Tokens looser: it is requests that come one by one."""
@@ -198,6 +209,9 @@ class Limiter:
         self._end(permit, 0)
         self._brake.log.refused(permit.serial, retry_after_s or 0.0)
         now = self._clock.monotonic()
+        if permit.found_slot is not None:
+            self._silence.refused(now, permit.found_slot.opened)
+        self._hear_silence(now)
         if retry_after_s is None or not 0 < retry_after_s < math.inf:
             self._backs_off(permit, now, row_id, reason)
         elif retry_after_s <= LONGEST_PAUSE_S:
@@ -245,7 +259,7 @@ class Limiter:
                 self.sharing.give_back(over * self._tokens.seconds_each)
 
     def _alive(self, permit: Permit) -> None:
-        if self._outage.down:
+        if self._outage.down and not self._outage.busy:
             self._window.restart()
         self._outage.answered()
         self._pause.answered(permit.serial)
@@ -253,13 +267,23 @@ class Limiter:
         if permit.found_slot is not None:
             self._brake.answered(permit.serial, permit.found_slot)
 
+    def _hear_silence(self, now: float) -> None:
+        """Take for taken what would have been refused by now."""
+        for permit in self._silence.taken(now):
+            if self._outage.busy:
+                self._outage.reachable()
+            self._pause.answered(permit.serial)
+            self._brake.log.taken(permit.serial)
+            if permit.found_slot is not None:
+                self._brake.answered(permit.serial, permit.found_slot)
+
     def _reachable(self) -> None:
         if self._outage.down:
             self._window.restart()
         self._outage.reachable()
 
     def _backs_off(self, permit: Permit, now: float, row_id: str, reason: str) -> None:
-        self._fault(permit, now, row_id, reason)
+        self._fault(permit, now, row_id, reason, refused=True)
         if not self._outage.down:
             self._pause.back_off(
                 now,
@@ -268,10 +292,13 @@ class Limiter:
                 serial=permit.serial,
                 next_serial=self._serial,
                 lone=self._brake.log.is_lone(),
+                silent_s=self._outage.silent_for(now),
             )
 
-    def _fault(self, permit: Permit, now: float, row_id: str, reason: str) -> None:
-        self._outage.fault(now, row_id, reason)
+    def _fault(
+        self, permit: Permit, now: float, row_id: str, reason: str, *, refused: bool = False
+    ) -> None:
+        self._outage.fault(now, row_id, reason, refused=refused)
         if self._outage.probe == permit.serial:
             self._outage.probe_failed(now)
 
@@ -280,6 +307,7 @@ class Limiter:
             let_go = self._brake.refused(
                 now,
                 max(self._pause.until - now, 0.0),
+                asked=self._pause.asked,
                 serial=permit.serial,
                 slot=permit.found_slot,
                 following=self._serial,
@@ -307,6 +335,7 @@ class Limiter:
 
     def let_through(self, now: float, want: int) -> Permit:
         """See ``line.Gate``."""
+        self._hear_silence(now)
         permit = Permit(self, self._serial, want, probe=self._outage.down)
         self._serial += 1
         self._brake.log.sent()
@@ -314,10 +343,12 @@ class Limiter:
         self._window.sent(self._in_flight)
         if permit.probe:
             self._outage.probe = permit.serial
+            self._outage.heard_at = now + self._silence.enough_s
         permit.request_slot = self._requests.take(now, 1)
         permit.token_slot = self._tokens.take(now, want)
         if self._learns_requests:
             permit.found_slot = self._brake.found.sent(now)
+            self._silence.sent(now, permit)
         if self.sharing is not None:
             self.sharing.sent(now)
         return permit

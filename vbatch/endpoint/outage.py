@@ -9,6 +9,8 @@ FAULTS = 10
 
 FIRST_PROBE_S = 5.0
 LAST_PROBE_S = 60.0
+_MINUTE_S = 60.0
+"""An endpoint that only refuses may count minutes: within one it is asked at the same pace."""
 
 
 class Outage:
@@ -24,7 +26,9 @@ class Outage:
         "_probe_at",
         "_rows",
         "_silent_since",
+        "busy",
         "down",
+        "heard_at",
         "probe",
         "reason",
     )
@@ -36,13 +40,18 @@ class Outage:
         self._every_s = FIRST_PROBE_S
         self._probe_at = math.inf
         self.down = False
+        self.busy = False
+        """Whether all there was are refusals: too many requests, not too sick to answer."""
+        self.heard_at = math.inf
+        """When a probe that was not refused by then was taken, while ``busy``."""
         self.probe: int | None = None
         """Serial number of the probe on its way."""
         self.reason = ""
 
-    def fault(self, now: float, row_id: str, reason: str) -> None:
-        """A network fault, a 5xx or a 429 without a waiting time."""
+    def fault(self, now: float, row_id: str, reason: str, *, refused: bool = False) -> None:
+        """A network fault, a 5xx or a 429 without a waiting time (``refused``)."""
         self.unanswered(now, reason)
+        self.busy = refused and (self.busy or not self._rows)
         self._rows.add(row_id)
         if not self.down and len(self._rows) >= FAULTS:
             self.down = True
@@ -70,7 +79,8 @@ class Outage:
     def probe_failed(self, now: float) -> None:
         """The probe on its way found no answer: the next one later than the last."""
         self.probe = None
-        self._every_s = min(2 * self._every_s, LAST_PROBE_S)
+        if not self.busy or self.silent_for(now) > _MINUTE_S:
+            self._every_s = min(2 * self._every_s, LAST_PROBE_S)
         self._probe_at = now + self._every_s
 
     def silent_for(self, now: float) -> float:
@@ -83,6 +93,8 @@ class Outage:
 
     def next_probe_at(self) -> float:
         """When the next probe may go, the last one at the end; infinity while one is on its way."""
-        if self.probe is not None or self._silent_since is None:
+        if self._silent_since is None:
             return math.inf
+        if self.probe is not None:
+            return self.heard_at if self.busy else math.inf
         return min(self._probe_at, self._silent_since + self._max_s)

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 _IN_MS = ("retry-after-ms", "x-ms-retry-after-ms")
 _IN_S = ("retry-after", "llm_provider-retry-after")
-_IN_BODY = ("retryDelay", "retry_after", "retry_after_seconds")
-_BODY_KEYS = ("error", "errors", "details", "detail", "metadata", *_IN_BODY)
+_IN_BODY = ("retryDelay", "retry_after", "retry_after_seconds", "X-RateLimit-Reset")
+_BODY_KEYS = ("error", "errors", "details", "detail", "metadata", "headers", *_IN_BODY)
+"""Google's RetryInfo; headers inside an error, as OpenRouter passes on those it got."""
 
 _UNITS_S = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
 _TERM = r"([0-9]+(?:\.[0-9]+)?)(ms|us|µs|d|h|m|s)"
@@ -31,20 +32,32 @@ _EPOCH_MS = 1e12
 _NAMES = {
     "limit_requests": (
         *("x-ratelimit-limit-requests", "anthropic-ratelimit-requests-limit"),
-        "x-ratelimit-limit",
+        *("x-ratelimit-limit", "x-ratelimit-limit-req-minute"),
     ),
     "remaining_requests": (
         *("x-ratelimit-remaining-requests", "anthropic-ratelimit-requests-remaining"),
-        "x-ratelimit-remaining",
+        *("x-ratelimit-remaining", "x-ratelimit-remaining-req-minute"),
     ),
     "reset_requests_s": (
         *("x-ratelimit-reset-requests", "anthropic-ratelimit-requests-reset"),
         "x-ratelimit-reset",
     ),
-    "limit_tokens": ("x-ratelimit-limit-tokens", "anthropic-ratelimit-tokens-limit"),
-    "remaining_tokens": ("x-ratelimit-remaining-tokens", "anthropic-ratelimit-tokens-remaining"),
-    "reset_tokens_s": ("x-ratelimit-reset-tokens", "anthropic-ratelimit-tokens-reset"),
+    "limit_tokens": (
+        *("x-ratelimit-limit-tokens", "anthropic-ratelimit-tokens-limit"),
+        *("x-ratelimit-limit-tokens-minute", "x-tokenlimit-limit"),
+    ),
+    "remaining_tokens": (
+        *("x-ratelimit-remaining-tokens", "anthropic-ratelimit-tokens-remaining"),
+        *("x-ratelimit-remaining-tokens-minute", "x-tokenlimit-remaining"),
+    ),
+    "reset_tokens_s": (
+        *("x-ratelimit-reset-tokens", "anthropic-ratelimit-tokens-reset"),
+        "x-tokenlimit-reset",
+    ),
 }
+"""Of OpenAI, Anthropic, Mistral (``-minute``) and Together (``tokenlimit``)."""
+_OVER = "x-ratelimit-over-limit"
+"""Fireworks' word on an answer that it need not have given."""
 _COUNTS = ("limit_requests", "remaining_requests", "limit_tokens", "remaining_tokens")
 _RESETS = ("reset_requests_s", "reset_tokens_s")
 
@@ -64,7 +77,7 @@ def limit_headers(headers: Mapping[str, str], now: float, *, window_s: float = 6
         found[field] = _times(found[field], 60 / window_s)
     for field in _RESETS:
         found[field] = _first(_seconds(said, moment) for said in _said(headers, field))
-    return LimitHeaders(**found)
+    return LimitHeaders(**found, over_limit=headers.get(_OVER, "").strip().lower() == "yes")
 
 
 def is_shut(limits: LimitHeaders) -> bool:
