@@ -5,26 +5,33 @@ import pytest
 from vbatch.errors import JobError
 from vbatch.profile import Profile, builtin_names, builtin_profiles, load_profile
 
-NAMES = (
-    "aimlapi",
-    "flexai",
-    "indoxhub",
-    "indoxhub-openai",
-    "infinityblue",
-    "local",
-    "openai",
-    "vision",
-)
 ADDRESSES = {
     "aimlapi": ("https://api.aimlapi.com/v1", "AIMLAPI_KEY"),
+    "anthropic": ("https://api.anthropic.com/v1", "ANTHROPIC_API_KEY"),
+    "azure": (None, "AZURE_OPENAI_API_KEY"),
+    "deepinfra": ("https://api.deepinfra.com/v1/openai", "DEEPINFRA_API_KEY"),
+    "fireworks": ("https://api.fireworks.ai/inference/v1", "FIREWORKS_API_KEY"),
     "flexai": ("https://tokens.flex.ai/v1", "FLEXAI_API_KEY"),
+    "gemini": ("https://generativelanguage.googleapis.com/v1beta/openai", "GEMINI_API_KEY"),
+    "groq": ("https://api.groq.com/openai/v1", "GROQ_API_KEY"),
     "indoxhub": ("https://api.indoxhub.com/api/v1", "INDOXHUB_API_KEY"),
     "indoxhub-openai": ("https://api.indoxhub.com/v1", "INDOXHUB_API_KEY"),
     "infinityblue": ("https://api.getinfinityblue.com/v1", "INFINITYBLUE_API_KEY"),
+    "litellm": (None, "LITELLM_API_KEY"),
+    "llamacpp": (None, None),
     "local": (None, None),
+    "mistral": ("https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
+    "ollama": ("http://localhost:11434/v1", None),
     "openai": ("https://api.openai.com/v1", "OPENAI_API_KEY"),
+    "openrouter": ("https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
+    "sglang": (None, None),
+    "together": ("https://api.together.ai/v1", "TOGETHER_API_KEY"),
     "vision": (None, "VISION_API_KEY"),
+    "vllm": (None, None),
+    "xai": ("https://api.x.ai/v1", "XAI_API_KEY"),
 }
+NAMES = tuple(ADDRESSES)
+KEYS_ELSEWHERE = {"azure": ("api-key", "")}
 
 
 @pytest.fixture
@@ -51,9 +58,11 @@ def test_each_gateway_has_its_address_and_key(tmp_path, name, address):
     profile = load_profile(name, tmp_path)
 
     assert (profile.base_url, profile.api_key_env) == address
-    assert (profile.auth_header, profile.auth_prefix) == ("Authorization", "Bearer ")
+    key = KEYS_ELSEWHERE.get(name, ("Authorization", "Bearer "))
+    assert (profile.auth_header, profile.auth_prefix) == key
     assert profile.request.path == "/chat/completions"
-    assert profile.request.token_field == "max_tokens"
+    cap = "max_completion_tokens" if name == "groq" else "max_tokens"
+    assert profile.request.token_field == cap
 
 
 @pytest.mark.parametrize(
@@ -101,11 +110,53 @@ def test_infinityblue_counts_the_bytes_that_base64_stands_for(tmp_path):
     assert load_profile("infinityblue", tmp_path).images.count_bytes == "decoded"
 
 
-def test_only_the_built_in_endpoint_starts_here_and_takes_no_urls():
-    here = {profile.name for profile in builtin_profiles() if profile.starts_here}
+def test_only_the_built_in_endpoint_starts_here():
+    assert {profile.name for profile in builtin_profiles() if profile.starts_here} == {"local"}
+
+
+def test_three_gateways_take_no_urls():
     without_urls = {profile.name for profile in builtin_profiles() if not profile.images.urls}
 
-    assert here == without_urls == {"local"}
+    assert without_urls == {"gemini", "local", "ollama"}
+
+
+def test_only_azures_deployments_want_a_version_in_their_address(tmp_path):
+    request = load_profile("azure", tmp_path).request
+
+    assert request.query_at("https://x.openai.azure.com/openai/v1") == {}
+    deployment = "https://x.openai.azure.com/openai/deployments/mine"
+    assert request.query_at(deployment) == {"api-version": "2024-10-21"}
+    assert load_profile("openai", tmp_path).request.query_at(deployment) == {}
+
+
+def test_a_profile_of_ones_own_says_what_it_has_of_another_and_what_not(tmp_path):
+    (tmp_path / "mine.toml").write_text(
+        """
+like = "azure"
+base_url = "https://mine.openai.azure.com/openai/deployments/eyes"
+[request]
+query = { api-version = "2025-01-01-preview" }
+[images]
+max_count = 10
+"""
+    )
+
+    profile = load_profile("mine.toml", tmp_path)
+
+    assert (profile.name, profile.title) == ("mine", "Azure OpenAI")
+    assert (profile.auth_header, profile.api_key_env) == ("api-key", "AZURE_OPENAI_API_KEY")
+    assert profile.request.query_at(profile.base_url) == {"api-version": "2025-01-01-preview"}
+    assert (profile.images.max_count, profile.images.max_bytes) == (10, 20 << 20)
+    assert Profile.model_validate(profile.model_dump(mode="json")) == profile
+
+
+@pytest.mark.parametrize("like", ['"mistrall"', "1", '["openai"]'])
+def test_a_profile_can_only_be_like_a_built_in_one(refused, like):
+    (problem,) = refused(f"like = {like}")
+
+    assert problem.strip().startswith("like: found ")
+    assert "allowed: aimlapi, anthropic" in problem
+    assert ('did you mean "mistral"' in problem) is (like == '"mistrall"')
 
 
 @pytest.mark.parametrize("profile", builtin_profiles(), ids=lambda profile: profile.name)
@@ -137,6 +188,8 @@ limit_window_s = 1
 token_field = "max_completion_tokens"
 detail = "none"
 drop = ["temperature"]
+rename = { seed = "random_seed" }
+query = { "api version" = "2024 & later" }
 [images]
 urls = false
 formats = ["png"]
@@ -146,6 +199,9 @@ max_bytes = "4MB"
 max_request_bytes = "20 MiB"
 [list_models]
 path = "/model-list"
+complete = false
+auth_header = "x-list-key"
+headers = { x-version = "3" }
 """
     )
 
@@ -165,9 +221,8 @@ def test_an_unknown_profile_is_refused_with_those_that_are_known(tmp_path):
         load_profile("flexia", tmp_path)
 
     assert caught.value.message == (
-        'no profile is called "flexia" - did you mean "flexai"?; allowed: aimlapi, flexai, '
-        "indoxhub, indoxhub-openai, infinityblue, local, openai, vision, or a path to "
-        'a profile file like "./mine.toml"'
+        'no profile is called "flexia" - did you mean "flexai"?; allowed: '
+        f'{", ".join(NAMES)}, or a path to a profile file like "./mine.toml"'
     )
 
 
@@ -186,6 +241,8 @@ auth_prefix = "Key\\n"
 models = [1]
 [request]
 path = "chat completions"
+query = { version = 1 }
+rename = "seed"
 detail = "everywhere"
 max_choices = 0
 tempo = 1
@@ -193,6 +250,9 @@ tempo = 1
 formats = ["tiff"]
 animated = "no"
 max_bytes = "big"
+[list_models]
+auth_header = "x list"
+headers = { "x y" = "z" }
 """
     )
 
@@ -203,11 +263,15 @@ max_bytes = "big"
         "models",
         "request.path",
         "request.detail",
+        "request.rename",
+        "request.query",
         "request.max_choices",
         "request.tempo",
         "images.formats",
         "images.animated",
         "images.max_bytes",
+        "list_models.auth_header",
+        "list_models.headers",
     ]
     assert all("allowed" in problem for problem in found)
 

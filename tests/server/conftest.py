@@ -65,10 +65,10 @@ class Talk:
         self.running = running
         self.session = session
 
-    async def ask(self, body, **headers) -> Said:
+    async def ask(self, body, *, query="", **headers) -> Said:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         headers.setdefault("Content-Type", "application/json")
-        url = f"{self.running.base_url}/chat/completions"
+        url = f"{self.running.base_url}/chat/completions{query}"
         async with self.session.post(url, data=data, headers=headers) as reply:
             return Said(reply.status, reply.headers, await reply.read())
 

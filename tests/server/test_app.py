@@ -8,13 +8,25 @@ import pytest
 from vbatch.errors import JobError
 from vbatch.server import DIALECTS, ServerSettings, parse_faults, start, welcome
 
+PREFIXES = {
+    "azure": "/openai/v1",
+    "azure-deployment": "/openai/deployments/gpt-4o",
+    "deepinfra": "/v1/openai",
+    "fireworks": "/inference/v1",
+    "gemini": "/v1beta/openai",
+    "groq": "/openai/v1",
+    "indoxhub": "/api/v1",
+    "openrouter": "/api/v1",
+}
+
 
 @pytest.mark.parametrize("dialect", sorted(DIALECTS))
 async def test_every_dialect_answers_under_its_own_prefix(serve, body, dialect):
     talk = await serve(dialect=dialect)
-    prefix = "/api/v1" if dialect == "indoxhub" else "/v1"
+    prefix = PREFIXES.get(dialect, "/v1")
     assert talk.running.base_url == f"http://127.0.0.1:{talk.running.port}{prefix}"
-    said = await talk.ask(body(DIALECTS[dialect].models[0].id))
+    version = "?api-version=2024-10-21" if dialect == "azure-deployment" else ""
+    said = await talk.ask(body(DIALECTS[dialect].models[0].id), query=version)
     assert said.status in (200, 201)
     assert said.headers["x-request-id"] == "req-00000001"
 
@@ -43,7 +55,7 @@ async def test_the_ledgers_sums_can_be_read_without_a_key(serve, body):
 @pytest.mark.parametrize("dialect", ["openai", "indoxhub"])
 async def test_other_paths_and_methods_are_refused_in_the_dialects_form(serve, dialect):
     talk = await serve(dialect=dialect)
-    lost = await talk.get(f"{talk.running.base_url}/files")
+    lost = await talk.get(f"{talk.running.base_url}/nowhere")
     assert (lost.status, "GET" in lost.message) == (404, True)
     wrong = await talk.get(f"{talk.running.base_url}/chat/completions")
     assert wrong.status == 405

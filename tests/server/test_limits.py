@@ -66,6 +66,63 @@ def test_headers_tell_limit_rest_and_reset_as_go_writes_durations(clock, passed,
     }
 
 
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ("none", {}),
+        (
+            "mistral",
+            {
+                "x-ratelimit-limit-req-minute": "10",
+                "x-ratelimit-remaining-req-minute": "9",
+                "x-ratelimit-limit-tokens-minute": "500",
+                "x-ratelimit-remaining-tokens-minute": "500",
+            },
+        ),
+        (
+            "together",
+            {
+                "x-ratelimit-limit": "10",
+                "x-ratelimit-remaining": "9",
+                "x-ratelimit-reset": "60.000",
+                "x-tokenlimit-limit": "500",
+                "x-tokenlimit-remaining": "500",
+                "x-tokenlimit-reset": "0.000",
+            },
+        ),
+    ],
+)
+def test_limits_are_told_by_the_dialects_names(clock, names, told):
+    limits = Limits(clock, requests=10, tokens=500, names=names)
+    limits.take("requests")
+    assert limits.headers() == told
+
+
+def test_resets_can_be_told_as_dates(clock):
+    limits = Limits(clock, requests=1, tokens=None, names="dated")
+    limits.take("requests")
+    assert limits.headers()["x-ratelimit-reset-requests"] == "2023-11-14T22:31:00Z"
+
+
+def test_a_limit_that_is_nearly_used_can_be_told_on_an_answer(clock):
+    limits = Limits(clock, requests=5, tokens=None, names="fireworks")
+    said = []
+    for _ in range(5):
+        limits.take("requests")
+        said.append(limits.headers()["x-ratelimit-over-limit"])
+    assert said == ["no"] * 4 + ["yes"]
+
+
+def test_a_dialect_can_count_by_the_second(clock):
+    limits = Limits(clock, requests=120, tokens=None, window_s=1.0)
+    limits.take("requests")
+    limits.take("requests")
+    with pytest.raises(Refusal, match="Limit 2, Used 2"):
+        limits.take("requests")
+    clock.now += 1
+    limits.take("requests")
+
+
 @given(
     st.integers(1, 30),
     st.lists(st.tuples(st.floats(0, 40), st.integers(1, 30)), max_size=40),

@@ -107,10 +107,26 @@ def test_without_a_folder_its_host_is_unknown():
 
 @pytest.mark.parametrize("dialect", sorted(DIALECTS))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP"])
-def test_every_dialect_sees_the_four_formats(dialect, kind, draw, uri):
+def test_every_dialect_sees_the_formats_it_takes_and_refuses_others(dialect, kind, draw, uri):
     pictures = _pictures(dialect)
     picture = pictures.get(uri(draw(kind=kind), f"image/{kind.lower()}"), None)
-    assert pictures.see(picture).format == kind
+    if kind in DIALECTS[dialect].formats:
+        assert pictures.see(picture).format == kind
+    else:
+        refusal = _refused(pictures.see, picture)
+        assert (refusal.kind, refusal.facts["found"]) == ("format", f"image/{kind.lower()}")
+
+
+def test_urls_are_refused_where_none_are_taken():
+    assert _refused(_pictures("ollama").get, "https://pictures.test/a.jpg", None).kind == "url"
+
+
+def test_an_image_is_measured_as_base64(uri):
+    pictures = _pictures("anthropic")
+    fits = b"x" * (5_000_000 // 4 * 3)
+    assert pictures.get(uri(fits), None).encoded_bytes == 5_000_000
+    refusal = _refused(pictures.get, uri(fits + b"x"), None)
+    assert (refusal.kind, refusal.facts) == ("bytes", {"size": 5_000_004, "limit": 5_000_000})
 
 
 def test_the_declared_type_must_be_the_bytes_own(draw, uri):

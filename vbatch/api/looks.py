@@ -2,60 +2,65 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import asyncio
+import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vbatch.api.endpoint import with_endpoint
+from vbatch.api.findings import Findings, tell_fields, tell_images, tell_models
 from vbatch.api.question import check_question
 from vbatch.api.rehearsal import rehearse
+from vbatch.api.survey import Survey, survey
 from vbatch.endpoint.client import Client
 from vbatch.endpoint.settings import settings_of
-from vbatch.errors import EndpointError, FatalError, JobError, StorageFull, VbatchError, redact
+from vbatch.errors import (
+    EndpointError,
+    FatalError,
+    JobError,
+    StorageFull,
+    VbatchError,
+)
 from vbatch.sink.kept import read_kept
 from vbatch.sink.layout import Layout
 from vbatch.sink.reader import open_run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from vbatch.api.rehearsal import Rehearsal
     from vbatch.clock import Clock
     from vbatch.endpoint.models import ModelInfo
     from vbatch.job import Job
+    from vbatch.records import ManifestScan
+    from vbatch.source.manifest import Manifest
+
+__all__ = ["CHECKED_ROWS", "Findings", "check", "models"]
 
 CHECKED_ROWS = 20
-
-
-@dataclass(slots=True)
-class Findings:
-    """What ``check`` found: ``problems`` would stop a run or fail its rows, ``warnings`` may."""
-
-    notes: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-
-    def without(self, secrets: Sequence[str]) -> Findings:
-        """The same without ``secrets``."""
-        kinds = (self.notes, self.warnings, self.problems)
-        return Findings(*([redact(text, secrets) for text in texts] for texts in kinds))
+_FORBIDDEN = 403
+"""Keys can be made that may ask models and not list them."""
+_DOWN = frozenset({502, 503, 504, *range(520, 525), 529, 530})
+"""Statuses of proxies before an endpoint that is down, starting or overrun."""
 
 
 async def check(job: Job, *, clock: Clock) -> Findings:
-    """Look over job, key, manifest, first images and model; nothing here costs anything.
+    """Look over job, key, output, manifest, images and model; nothing here costs anything.
 
+    What leaves no row that could be answered is a problem; what concerns some rows, a warning.
     Raises ManifestError and JobError where a run could not even begin.
     """
     found = Findings()
     found.notes.append(f"job {job.name}: {job.profile.name}, model {job.model}")
     _check_key(job, found)
+    _check_output(job, found)
     _check_run(job, found)
-    report = await _rehearse(job, clock, found)
+    report, seen = await _rehearse(job, clock, found)
     _tell_rows(report, found)
     _tell_urls(job, report, found)
-    await _check_model(job, clock, found)
-    if job.price.input is None or job.price.output is None:
-        found.notes.append("price: known only where the endpoint reports a cost (see [price])")
+    tell_images(job, seen, found)
+    tell_fields(job, found)
+    await _check_models(job, clock, seen, found)
+    await asyncio.to_thread(_tell_prices, job, seen, found)
     return found
 
 
@@ -78,6 +83,16 @@ def _check_key(job: Job, found: Findings) -> None:
         found.notes.append("key: found" if job.api_key else "key: none needed")
 
 
+def _check_output(job: Job, found: Findings) -> None:
+    """Whether a run's folder is there or can be made."""
+    output = Path(job.output)
+    there = next(place for place in (output, *output.parents) if os.path.lexists(place))
+    if not there.is_dir():
+        found.problems.append(f"output {output}: {there} is a file, and a run needs a folder")
+    elif not os.access(there, os.W_OK | os.X_OK):
+        found.problems.append(f"output {output}: nothing can be written into {there}")
+
+
 def _check_run(job: Job, found: Findings) -> None:
     kept = read_kept(Layout(root=Path(job.output)))
     if kept is None:
@@ -91,16 +106,26 @@ def _check_run(job: Job, found: Findings) -> None:
         found.problems.append(error.message)
 
 
-async def _rehearse(job: Job, clock: Clock, found: Findings) -> Rehearsal:
-    """Try the first rows. A run that can only be read is no reason to look no further."""
+async def _rehearse(job: Job, clock: Clock, found: Findings) -> tuple[Rehearsal, Survey]:
+    """Try the next rows to do, and look over those from the first one on.
+
+    A run that can only be read is no reason to look no further.
+    """
+    seen = Survey()
+
+    def look(manifest: Manifest, scan: ManifestScan) -> None:
+        nonlocal seen
+        seen = survey(job, manifest, scan)
+
+    tried = partial(rehearse, job, clock=clock, limit=CHECKED_ROWS, look=look)
     try:
-        return await rehearse(job, clock=clock, limit=CHECKED_ROWS, accept_change=True)
+        return await tried(accept_change=True), seen
     except StorageFull as error:
         found.problems.append(
             f"output: {error.message}: which rows are done cannot be told, and all are taken as "
             "still to do"
         )
-    return await rehearse(job, clock=clock, limit=CHECKED_ROWS, fresh=True)
+    return await tried(fresh=True), seen
 
 
 def _tell_rows(report: Rehearsal, found: Findings) -> None:
@@ -113,7 +138,8 @@ def _tell_rows(report: Rehearsal, found: Findings) -> None:
             f"output: {report.held_by}, is at work on it: which rows are done cannot be told, and "
             "all are taken as still to do"
         )
-    found.problems += [f"row {row_id}: {why}" for row_id, why in report.failures]
+    failing = [f"row {row_id}: {why}" for row_id, why in report.failures]
+    (found.warnings if report.requests else found.problems).extend(failing)
 
 
 def _tell_urls(job: Job, report: Rehearsal, found: Findings) -> None:
@@ -124,24 +150,39 @@ def _tell_urls(job: Job, report: Rehearsal, found: Findings) -> None:
         )
 
 
-async def _check_model(job: Job, clock: Clock, found: Findings) -> None:
+def _tell_prices(job: Job, seen: Survey, found: Findings) -> None:
+    """What each model costs. A budget in money needs to know."""
+    prices, limits = job.price_book(), job.limits
+    capped = limits.max_cost is not None or limits.max_cost_total is not None
+    asked = seen.asked(job)
+    for model, rows in asked.items():
+        rate = prices.rate(model)
+        if rate is not None:
+            found.notes.append(f"price of {model}: {rate.told()}")
+            continue
+        unknown = f"price of {model}: known only where the endpoint reports a cost (see [price])"
+        place = found.of(rows, sum(asked.values())) if capped else found.notes
+        place.append(f"{unknown}; limits.max_cost needs it" if capped else unknown)
+
+
+async def _check_models(job: Job, clock: Clock, seen: Survey, found: Findings) -> None:
     if job.key_problem is not None:
         return
     try:
-        listed = {model.id: model for model in await models(job, clock=clock)}
-    except FatalError as error:
-        found.problems.append(f"the endpoint refuses us ({error.code}): {error.message}")
-        return
+        listed = await models(job, clock=clock)
     except EndpointError as error:
-        found.warnings.append(f"model: the list of models could not be read ({error.message})")
-        return
-    model = listed.get(job.model)
-    if model is None:
-        found.warnings.append(
-            f"model {job.model}: not among the {len(listed)} listed; see "
-            f"`vbatch models --profile {job.profile.name}`"
-        )
-    elif model.vision is False:
-        found.problems.append(f"model {job.model} does not see images")
+        if isinstance(error, FatalError) and error.status != _FORBIDDEN:
+            found.problems.append(f"the endpoint refuses us ({error.code}): {error.message}")
+        elif _is_down(error):
+            found.problems.append(f"the endpoint is not there: {error.message}")
+        else:
+            found.warnings.append(f"model: the list of models could not be read ({error.message})")
     else:
-        found.notes.append(f"model {job.model}: listed")
+        tell_models(job, seen, listed, found)
+
+
+def _is_down(error: EndpointError) -> bool:
+    """Whether nobody answers for the endpoint. A 501 may only mean that there is no such list."""
+    if error.status is None:
+        return error.code in {"connection", "timeout"}
+    return error.status in _DOWN

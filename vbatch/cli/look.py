@@ -10,6 +10,7 @@ import click
 
 from vbatch.cli import options
 from vbatch.cli.screen import as_document, say
+from vbatch.costs.rates import dollars
 from vbatch.errors import Corrupt, Exit
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ def profiles(*, as_json: bool) -> None:
     width = max(len(profile.name) for profile in known)
     for profile in known:
         key = profile.api_key_env or "no key"
-        url = profile.base_url or "any base URL (endpoint.base_url)"
+        where = "started by the run" if profile.starts_here else "any base URL (endpoint.base_url)"
+        url = profile.base_url or where
         say(f"{profile.name:<{width}}  {profile.title}: {url}, {key}")
 
 
@@ -113,8 +115,8 @@ def _told(run: Path, stands: dict[str, Any]) -> Iterator[str]:
             f"{counts['left']:,} left of {counts['rows']:,} rows"
         )
         yield (
-            f"  {at_least}{totals['total_tokens']:,} tokens, {totals['possibly_billed']:,} "
-            "requests possibly billed without an answer"
+            f"  {at_least}{totals['total_tokens']:,} tokens{_spent(totals, at_least)}, "
+            f"{totals['possibly_billed']:,} requests possibly billed without an answer"
         )
     if stands.get("waiting"):
         yield f"  waiting: {stands['waiting']}"
@@ -126,3 +128,14 @@ def _told(run: Path, stands: dict[str, Any]) -> Iterator[str]:
         yield f"  stopped: {stop['message']}{advice}"
     if stands.get("updated_at"):
         yield f"  as of {stands['updated_at']}, pid {stands['pid']} on {stands['host']}"
+
+
+def _spent(totals: dict[str, Any], at_least: str) -> str:
+    """What the tokens cost, and what of it was wasted."""
+    cost = totals.get("cost")
+    told = "" if cost is None else f", {at_least}{dollars(cost)}"
+    if totals["wasted_tokens"]:
+        told += f", {totals['wasted_tokens']:,} tokens wasted"
+        wasted = totals.get("wasted_cost")
+        told += "" if wasted is None else f" ({dollars(wasted)})"
+    return told

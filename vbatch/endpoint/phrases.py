@@ -50,7 +50,7 @@ MODERATED = _any_of(
 
 _MODEL_NAME = (
     r"(?:model(?: id| name)?[: ]+(?!is |does |was |has |not )[`'\"“]?[\w./:@-]+[`'\"”]?"
-    r"|models/[\w.:@-]+)"
+    r"|models/[\w./:@-]+)"
 )
 _GONE = (
     r"(?:was |is |does |has been )*(?:not (?:been )?(?:found|exist|available|supported)|unknown|"
@@ -63,7 +63,23 @@ NO_MODEL = _any_of(
     r"not a valid model",
     r"\bdeploymentnotfound\b",
     r"no endpoints found",
+    r"\bmodel not found\b",
+    r"\bmodel: \S+\nnot_found_error\b",
 )
+BLIND = _any_of(
+    r"image inputs? (is|are) not supported",
+    r"is not a multimodal model",
+    r"image_url is only supported by certain models",
+    r"(does not|doesn't|do not|cannot) (support|take|accept) (image|vision)( input)?s?\b"
+    r"(?!/| (of|in|with|mime|types?|formats?|urls?|files?|larger|over)\b)",
+)
+"""Said of a model that sees no images at all, by some servers with a 500."""
+BAD_IMAGE = _any_of(
+    r"failed to (load|decode|process) (the )?(image|bitmap)",
+    r"cannot identify image file",
+    r"\binvalid image (input|data|format)",
+)
+"""Said with a 500 by servers that fall over an image: it is not better the second time."""
 
 UNFETCHED = _any_of(
     r"invalid_image_url",

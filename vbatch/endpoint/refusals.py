@@ -223,9 +223,11 @@ def _too_big_for_ever(case: Case) -> bool:
 
 _UNFIT = frozenset({400, 422})
 _NOT_THERE = frozenset({400, 403, 404, 410, 422})
+_BLINDLY = frozenset({400, 404, 422, 500, 501})
 _KEY = "check the key and the variable that endpoint.api_key_env names"
 _QUOTA = "the account needs credit or a higher limit"
 _MODEL = "asked for model '{model}'; `vbatch models` lists what is there"
+_SIGHT = "'{model}' sees no images; `vbatch models` lists what does"
 _URL = "is endpoint.base_url right?"
 
 _RULES: tuple[tuple[_Test, _Judge], ...] = (
@@ -238,6 +240,7 @@ _RULES: tuple[tuple[_Test, _Judge], ...] = (
     (_about_money, _is(FatalError, "quota", _QUOTA)),
     (_wrong_cap, _is(PermanentError, "invalid_request", remedy=Remedy.TOKEN_FIELD)),
     (_on(_NOT_THERE, phrases.NO_MODEL), _is(FatalError, "model_not_found", _MODEL)),
+    (_on(_BLINDLY, phrases.BLIND), _is(FatalError, "model_not_found", _SIGHT)),
     (_on({400, 403, 422, 451}, phrases.MODERATED), _is(PermanentError, "content_filtered")),
     (_on({403}), _is(FatalError, "authentication", _KEY)),
     (
@@ -260,6 +263,7 @@ _RULES: tuple[tuple[_Test, _Judge], ...] = (
         _is(PermanentError, "request_too_large", remedy=Remedy.SHRINK),
     ),
     (_on(_THROTTLED), _is(TransientError, "rate_limited")),
+    (_on({500}, phrases.BAD_IMAGE), _is(PermanentError, "invalid_request")),
     (_on({408, 504, 524}), _is(AmbiguousError, "timeout")),
     (_on({521, 522, 523}), _is(TransientError, "connection", "the gateway has no way to it")),
     (_on({409, 500, 503, 529}), _is(TransientError, "server_error")),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping  # noqa: TC003 - dataclasses resolve their annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from vbatch.errors import JobError
@@ -24,18 +24,23 @@ class ClientSettings:
     """Where requests go and how: values that a job has checked. Times in seconds.
 
     ``proxy`` is a URL, or ``env`` for what the environment names. ``connections`` is the most at
-    once; ``keep_alive_s`` how long an idle one is kept; ``timeout_s`` the time of one whole
-    attempt; ``limit_window_s`` what rate-limit headers count over. ``secrets`` are redacted
-    wherever the endpoint's words leave the client.
+    once; ``query`` stands after the ``?`` of every address; ``models_auth_header`` and
+    ``models_headers`` are for the list of models alone; ``keep_alive_s`` says how long an idle
+    connection is kept, ``timeout_s`` the time of one whole attempt, ``limit_window_s`` what
+    rate-limit headers count over. ``secrets`` are redacted wherever the endpoint's words leave the
+    client.
     """
 
     base_url: str
     path: str = "/chat/completions"
     models_path: str = "/models"
+    query: Mapping[str, str] = field(default_factory=dict)
     vision_field: str = "any"
     api_key: str | None = field(default=None, repr=False)
     auth_header: str = "Authorization"
     auth_prefix: str = "Bearer "
+    models_auth_header: str | None = None
+    models_headers: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     proxy: str | None = None
     keep_alive: bool = True
@@ -48,17 +53,23 @@ class ClientSettings:
     sock_connect_s: float = 10.0
     sweep_s: float = 0.25
     max_response_bytes: int = 16 * 1024 * 1024
+    keep_raw: bool = False
+    """Whether answers keep the whole of what came, as text."""
 
     def url(self, path: str) -> str:
         """Return the address of ``path`` below the base URL."""
-        return self.base_url.rstrip("/") + path
+        query = f"?{urlencode(self.query)}" if self.query else ""
+        return self.base_url.rstrip("/") + path + query
 
-    def sent_headers(self) -> dict[str, str]:
-        """Return the key's header under the job's own, which win."""
-        headers = dict(self.headers)
-        named = {name.lower() for name in headers}
-        if self.api_key is not None and self.auth_header.lower() not in named:
-            headers[self.auth_header] = self.auth_prefix + self.api_key
+    def sent_headers(self, *, for_models: bool = False) -> dict[str, str]:
+        """Return the key's header under the job's own, which win; ``for_models``: as lists want."""
+        headers, prefix, name = dict(self.headers), self.auth_prefix, self.auth_header
+        if for_models:
+            headers = {**self.models_headers, **headers}
+            if self.models_auth_header is not None:
+                prefix, name = "", self.models_auth_header
+        if self.api_key is not None and name.lower() not in {one.lower() for one in headers}:
+            headers[name] = prefix + self.api_key
         return headers
 
     def proxy_url(self) -> str | None:
@@ -117,10 +128,13 @@ def settings_of(job: Job, *, connections: int) -> ClientSettings:
         base_url=job.base_url,
         path=profile.request.path,
         models_path=profile.list_models.path,
+        query=profile.request.query_at(job.base_url),
         vision_field=profile.list_models.vision_field,
         api_key=job.api_key,
         auth_header=profile.auth_header,
         auth_prefix=profile.auth_prefix,
+        models_auth_header=profile.list_models.auth_header,
+        models_headers=profile.list_models.headers,
         headers=job.endpoint.headers,
         proxy=job.endpoint.proxy,
         keep_alive=job.endpoint.keep_alive,
@@ -129,4 +143,5 @@ def settings_of(job: Job, *, connections: int) -> ClientSettings:
         limit_window_s=profile.limit_window_s,
         connections=connections,
         secrets=job.secrets,
+        keep_raw=job.request.raw,
     )

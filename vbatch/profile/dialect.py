@@ -10,6 +10,7 @@ from vbatch.profile.rules import (
     Count,
     Flag,
     HeaderName,
+    Headers,
     HttpUrl,
     KeyPrefix,
     Rate,
@@ -20,6 +21,7 @@ from vbatch.profile.rules import (
     Variable,
     Word,
     names,
+    pairs,
     wrong,
 )
 
@@ -39,6 +41,8 @@ def _formats(value: Any) -> tuple[ImageFormat, ...]:
 
 
 Words = Annotated[tuple[str, ...], BeforeValidator(names("a list of names"))]
+Query = Annotated[dict[str, str], BeforeValidator(pairs('a table like { "api-version" = "1" }'))]
+Renamed = Annotated[dict[str, str], BeforeValidator(pairs('a table like { seed = "random_seed" }'))]
 
 
 class RequestDialect(Table):
@@ -50,12 +54,26 @@ class RequestDialect(Table):
     """Where ``detail`` goes: in each ``image_url``, at the top level of the body, or nowhere."""
     drop: Words = ()
     """Body fields this gateway refuses; left out when they come from the job."""
+    rename: Renamed = Field(default_factory=dict)
+    """Body fields that have another name here, ours first."""
+    query: Query = Field(default_factory=dict)
+    """What stands after the ``?`` of every address."""
+    query_for: Word | None = None
+    """Only where the base URL contains this."""
+    structured: Literal["json_schema", "json_object", "prompt"] = "json_schema"
+    """How answers that follow a schema are asked for; ``prompt``: by words alone."""
     stream: Flag = True
     """Whether it can stream at all."""
+    stream_usage: Flag = True
+    """Whether it takes ``stream_options``, without which many tell no usage of a stream."""
     max_choices: Count | None = None
     """The most answers (``n``) one request may ask for."""
     max_completion_tokens: Count | None = None
     """The most tokens one whole answer can have, when the gateway caps it."""
+
+    def query_at(self, base_url: str) -> dict[str, str]:
+        """What stands after the ``?`` of addresses under ``base_url``."""
+        return self.query if self.query_for is None or self.query_for in base_url else {}
 
 
 class ImageDialect(Table):
@@ -97,6 +115,12 @@ class ModelsDialect(Table):
 
     path: UrlPath = "/models"
     vision_field: Literal["input_modalities", "capabilities", "any"] = "any"
+    complete: Flag = True
+    """Whether a model that is not listed cannot be asked."""
+    auth_header: HeaderName | None = None
+    """Where the list wants its key, if not where requests have it; then without a prefix."""
+    headers: Headers = Field(default_factory=dict)
+    """What the list wants to be told besides."""
 
 
 class Profile(Table):
@@ -104,6 +128,8 @@ class Profile(Table):
 
     name: Word
     title: Word | None = None
+    like: Word | None = None
+    """The built-in profile that says whatever this one does not."""
     base_url: HttpUrl | None = None
     api_key_env: Variable | None = None
     """Environment variable that holds the key; None: the gateway needs none."""
@@ -119,6 +145,8 @@ class Profile(Table):
     """How long an idle connection is kept; below the 5 s after which common servers hang up."""
     limit_window_s: Rate = 60.0
     """What ``x-ratelimit-limit-*`` counts over."""
+    max_in_flight: Count | None = None
+    """The most requests it takes at once, for ``limits.max_in_flight = "auto"``."""
     request: RequestDialect = Field(default_factory=RequestDialect)
     images: ImageDialect = Field(default_factory=ImageDialect)
     list_models: ModelsDialect = Field(default_factory=ModelsDialect)

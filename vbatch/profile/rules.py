@@ -73,9 +73,13 @@ def _text(value: Any) -> str:
 
 
 def _word(value: Any) -> str:
-    if not is_text(value) or _CONTROL.search(value) or value != value.strip():
+    if not _is_word(value):
         raise wrong("text in quotes, in one line, no blanks around it")
     return str(value)
+
+
+def _is_word(value: Any) -> bool:
+    return is_text(value) and not _CONTROL.search(value) and value == value.strip()
 
 
 def whole(low: int, high: int = _UNLIMITED) -> Rule:
@@ -111,6 +115,13 @@ def _money(value: Any) -> Decimal:
     """Dollars. Decimal by way of the shortest text, so that 0.15 stays 0.15."""
     if not (isinstance(value, Decimal) or _is_number(value)) or not 0 <= value <= _UNLIMITED:
         raise wrong("a number from 0: USD per million tokens")
+    return value if isinstance(value, Decimal) else Decimal(str(value))
+
+
+def _dollars(value: Any) -> Decimal:
+    """A budget. Decimal as ``_money``."""
+    if not (isinstance(value, Decimal) or _is_number(value)) or not 0 < value <= _UNLIMITED:
+        raise wrong("a number of USD above 0")
     return value if isinstance(value, Decimal) else Decimal(str(value))
 
 
@@ -161,6 +172,17 @@ def names(allowed: str, *, least: int = 0) -> Rule:
         if not all(map(is_path, several)):
             raise wrong(allowed)
         return tuple(several)
+
+    return check
+
+
+def pairs(allowed: str) -> Rule:
+    """A rule for a table of texts, none of them blank or broken into lines."""
+
+    def check(value: Any) -> dict[str, str]:
+        if not isinstance(value, dict) or not all(map(_is_word, [*value, *value.values()])):
+            raise wrong(allowed)
+        return dict(value)
 
     return check
 
@@ -223,6 +245,14 @@ def is_header_value(value: Any) -> bool:
     )
 
 
+def _headers(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict) or not (
+        all(map(is_header_name, value)) and all(map(is_header_value, value.values()))
+    ):
+        raise wrong('a table of headers, like { "x-version" = "2024-01-01" }; never a key')
+    return dict(value)
+
+
 def _header(value: Any) -> str:
     if not is_header_name(value):
         raise wrong('the name of a header, like "Authorization"')
@@ -245,6 +275,7 @@ Flag = Annotated[bool, PlainValidator(_flag)]
 Text = Annotated[str, PlainValidator(_text)]
 Word = Annotated[str, PlainValidator(_word)]
 Money = Annotated[Decimal, BeforeValidator(_money)]
+Dollars = Annotated[Decimal, BeforeValidator(_dollars)]
 Size = Annotated[int, PlainValidator(_size)]
 Count = Annotated[int, PlainValidator(whole(1))]
 Rate = Annotated[float, PlainValidator(number(0, above=True))]
@@ -253,5 +284,6 @@ SomeSeconds = Annotated[float, PlainValidator(duration(above=True))]
 HttpUrl = Annotated[str, PlainValidator(_url)]
 Variable = Annotated[str, PlainValidator(_variable)]
 HeaderName = Annotated[str, PlainValidator(_header)]
+Headers = Annotated[dict[str, str], PlainValidator(_headers)]
 KeyPrefix = Annotated[str, PlainValidator(_prefix)]
 UrlPath = Annotated[str, PlainValidator(_url_path)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vbatch.errors import JobError
 from vbatch.profile.dialect import Profile
@@ -65,7 +65,27 @@ def _shelf() -> Traversable:
 def _profile(text: str, where: str, name: str) -> Profile:
     """``name`` is taken unless the file says its own."""
     problems = Problems(lambda _: where)
-    profile = checked(Profile, {"name": name, **parse(text, where)}, problems)
+    profile = checked(Profile, {"name": name, **_whole(parse(text, where), problems)}, problems)
     problems.raise_if_any()
     assert profile is not None  # noqa: S101 - whatever is wrong was a problem
     return profile
+
+
+def _whole(tree: dict[str, Any], problems: Problems) -> dict[str, Any]:
+    """``tree`` over the tree of the built-in profile it is ``like``."""
+    like = tree.get("like")
+    if like is None:
+        return tree
+    if like not in builtin_names():
+        meant = did_you_mean(str(like), builtin_names())
+        known = ", ".join(builtin_names())
+        problems.add(("like",), f"found {shown(like)}{meant}; allowed: {known}")
+        return tree
+    file = _shelf() / f"{like}{_SUFFIX}"
+    base = _whole(parse(file.read_text("utf-8"), str(file)), problems)
+    merged = {**base, **tree}
+    for key, inner in base.items():
+        own = tree.get(key)
+        if isinstance(inner, dict) and isinstance(own, dict):
+            merged[key] = {**inner, **own}
+    return merged

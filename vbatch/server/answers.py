@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import orjson
 
 from vbatch.server import tokens
+from vbatch.server.forms import filled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from vbatch.records import JsonValue
     from vbatch.server.checks import Ask
     from vbatch.server.eyes import Sight
 
 _PROMPT_CHARS = 80
+_PROSE_CHARS = 60
 _REFUSED = "I'm sorry, I can't help with that."
 
 
@@ -27,6 +31,8 @@ class Answer:
     text: str | None
     finish_reason: str = "stop"
     refusal: str | None = None
+    call: tuple[str, str] | None = None
+    """Name and arguments of a function that is called."""
     prompt_tokens: int
     completion_tokens: int
 
@@ -38,7 +44,17 @@ class Answer:
 
 def answer(ask: Ask, sights: Sequence[Sight], *, at_most: int | None) -> Answer:
     """Return the answer to ``ask`` about what was seen, within ``at_most`` tokens (None: any)."""
-    text = _as_json(ask.prompt, sights) if ask.wants_json else _as_sentence(ask.prompt, sights)
+    text = _text(ask, sights)
+    if ask.tool is not None:
+        arguments = _filled(ask.tool.get("parameters") or {}, sights)
+        return Answer(
+            model=ask.model,
+            text=None,
+            finish_reason="tool_calls",
+            call=(ask.tool["name"], arguments),
+            prompt_tokens=tokens.text_tokens(ask.text) + _image_tokens(ask, sights),
+            completion_tokens=tokens.text_tokens(arguments),
+        )
     caps = [cap for cap in (ask.max_tokens, at_most) if cap is not None]
     kept = tokens.cut(text, min(caps)) if caps else text
     return Answer(
@@ -50,8 +66,23 @@ def answer(ask: Ask, sights: Sequence[Sight], *, at_most: int | None) -> Answer:
     )
 
 
+def _text(ask: Ask, sights: Sequence[Sight]) -> str:
+    if ask.schema is not None:
+        return _filled(ask.schema, sights)
+    return _as_json(ask.prompt, sights) if ask.wants_json else _as_sentence(ask.prompt, sights)
+
+
+def _filled(schema: JsonValue, sights: Sequence[Sight]) -> str:
+    seen = " and ".join(map(_described, sights)) or "nothing"
+    sizes = cycle([side for sight in sights for side in (sight.width, sight.height)] or [1])
+    return orjson.dumps(filled(schema, seen, sizes)).decode()
+
+
 def twisted(answer: Answer, fault: str | None) -> Answer:
     """Return the answer as a scripted fault (one of ``ANOTHER_ANSWER``, or none) has it."""
+    if fault == "prose":
+        text = f"Well, I would say this is {answer.text}"[:_PROSE_CHARS].replace("{", "(")
+        return replace(answer, text=text, completion_tokens=tokens.text_tokens(text))
     if fault == "null":
         return replace(answer, text=None)
     if fault == "length":
@@ -68,7 +99,7 @@ def twisted(answer: Answer, fault: str | None) -> Answer:
 
 def _image_tokens(ask: Ask, sights: Sequence[Sight]) -> int:
     return sum(
-        tokens.image_tokens(sight.width, sight.height, reference.detail)
+        tokens.image_tokens(sight.width, sight.height, reference.detail, ask.model)
         for sight, reference in zip(sights, ask.references, strict=True)
     )
 

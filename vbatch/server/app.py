@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from vbatch.errors import JobError
+from vbatch.server.batch_routes import BatchRoutes
+from vbatch.server.batches import Batches
 from vbatch.server.desk import Call, Desk, Reply
 from vbatch.server.dialects import ABOUT, Dialect, dialect_of, model_list
 from vbatch.server.ledger import Ledger
-from vbatch.server.refusals import Refusal, told
+from vbatch.server.refusals import Refusal, told, worded
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
@@ -86,13 +88,17 @@ class _Endpoint:
         self.dialect = dialect
         self.ledger = Ledger(settings.ledger)
         self._desk = Desk(settings, dialect, clock=clock, ledger=self.ledger)
+        self._batches = Batches(self._ask_for_batch, clock=clock, window_s=settings.batch_window_s)
         self._stopping = asyncio.Event()
         self._work: set[asyncio.Task[Reply]] = set()
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=_MAX_BODY_BYTES, middlewares=[self._in_dialect])
         app.router.add_post(f"{self.dialect.prefix}/chat/completions", self._chat)
-        app.router.add_get(f"{self.dialect.prefix}/models", self._models)
+        app.router.add_get(f"{self.dialect.prefix}{self.dialect.models_path}", self._models)
+        if self.dialect.batches:
+            prefix = self.dialect.prefix
+            BatchRoutes(self._batches, prefix=prefix, key_of=self._key_of).add_to(app)
         app.router.add_get("/ledger", self._sums)
         app.router.add_get("/", self._about)
         return app
@@ -100,6 +106,7 @@ class _Endpoint:
     async def stop(self, runner: web.AppRunner) -> None:
         self._stopping.set()
         await runner.cleanup()
+        await self._batches.close()
         for task in self._work:
             task.cancel()
         await asyncio.gather(*self._work, return_exceptions=True)
@@ -115,8 +122,9 @@ class _Endpoint:
             refusal = Refusal(error.status, f"{error.reason}: {asked}")
         except Refusal as error:
             refusal = error
+        refusal = worded(refusal, self.dialect)
         body = told(refusal, self.dialect.error_form)
-        return web.json_response(body, status=refusal.status)
+        return web.json_response(body, status=refusal.status, headers=refusal.headers)
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         raw = await request.read()
@@ -129,12 +137,28 @@ class _Endpoint:
 
     async def _reply(self, number: int, request: web.Request, raw: bytes) -> Reply:
         """Work that was begun is finished and billed, also when the client leaves meanwhile."""
-        authorization = request.headers.get("Authorization", "")
-        call = Call(authorization=authorization, content_type=request.content_type, raw=raw)
+        call = Call(
+            key=request.headers.get(self.dialect.key_header, ""),
+            content_type=request.content_type,
+            version=request.query.get("api-version"),
+            raw=raw,
+        )
         task = asyncio.create_task(self._desk.reply(number, call))
         self._work.add(task)
         task.add_done_callback(self._work.discard)
         return await asyncio.shield(task)
+
+    async def _ask_for_batch(self, call: Call) -> Reply:
+        number = self.ledger.came()
+        try:
+            return await self._desk.reply(number, call)
+        finally:
+            self.ledger.went()
+
+    def _key_of(self, request: web.Request) -> str:
+        key = request.headers.get(self.dialect.key_header, "")
+        self._desk.check_key(key)
+        return key
 
     async def _deliver(self, request: web.Request, reply: Reply, number: int) -> web.StreamResponse:
         headers = {
@@ -150,10 +174,15 @@ class _Endpoint:
         if reply.delivery == "cut":
             head = web.StreamResponse(status=reply.status, headers=headers)
             return await _cut(request, head, reply.body)
+        if reply.events:
+            head = web.StreamResponse(status=reply.status, headers=headers)
+            return await _streamed(request, head, reply.events)
         return web.Response(status=reply.status, headers=headers, body=reply.body)
 
     async def _models(self, request: web.Request) -> web.Response:
-        self._desk.check_key(request.headers.get("Authorization", ""))
+        own = self.dialect.list_key_header
+        header = request.headers.get(own or self.dialect.key_header, "")
+        self._desk.check_key(header, prefix="" if own else None)
         return web.json_response(model_list(self.dialect))
 
     async def _sums(self, _request: web.Request) -> web.Response:
@@ -180,6 +209,16 @@ def _hang_up(request: web.Request, *, reset: bool) -> None:
             socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE
         )
     transport.abort()
+
+
+async def _streamed(
+    request: web.Request, response: web.StreamResponse, events: list[bytes]
+) -> web.StreamResponse:
+    await response.prepare(request)
+    for event in events:
+        await response.write(event)
+    await response.write_eof()
+    return response
 
 
 async def _cut(

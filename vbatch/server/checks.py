@@ -32,7 +32,9 @@ class Ask:
     """A request that passed: ``prompt`` is the last user message's text, ``text`` all text.
 
     ``references`` are the pictures of all user messages in order; ``max_tokens`` None: no cap;
-    ``wants_json``: the prompt speaks of JSON, or ``response_format`` does.
+    ``wants_json``: the prompt speaks of JSON, or ``response_format`` does; ``schema`` is what the
+    latter says of it. ``stream_usage``: a stream ends with its usage. ``tool`` is the function that
+    must be called.
     """
 
     model: str
@@ -41,6 +43,10 @@ class Ask:
     references: tuple[Reference, ...]
     max_tokens: int | None
     wants_json: bool
+    schema: JsonValue = None
+    stream: bool = False
+    stream_usage: bool = True
+    tool: JsonValue = None
 
 
 def parse(raw: bytes, content_type: str) -> dict[str, JsonValue]:
@@ -70,11 +76,7 @@ def check(body: dict[str, JsonValue], dialect: Dialect) -> Ask:
     prompts = [turn.text for turn in turns if turn.role == "user"]
     if turns[-1].role != "user":
         raise _bad("The last message must be the user's.", "messages")
-    if references and not model.vision:
-        raise _bad(f"The model {model.id} does not take images.", "messages")
-    if dialect.max_images is not None and len(references) > dialect.max_images:
-        told = f"Too many images: {len(references)}, at most {dialect.max_images} in one request."
-        raise Refusal(400, told, code="too_many_images", param="messages")
+    _check_images(len(references), model, dialect)
     return Ask(
         model=model.id,
         prompt=prompts[-1],
@@ -82,7 +84,22 @@ def check(body: dict[str, JsonValue], dialect: Dialect) -> Ask:
         references=references,
         max_tokens=body.get("max_tokens") or body.get("max_completion_tokens"),
         wants_json="json" in prompts[-1].lower() or _wants_json(body.get("response_format")),
+        schema=_schema(body.get("response_format")),
+        stream=_streams(body, dialect),
+        stream_usage=_with_usage(body, dialect),
+        tool=_tool(body.get("tools"), body.get("tool_choice")),
     )
+
+
+def _check_images(count: int, model: Model, dialect: Dialect) -> None:
+    if count and not model.vision:
+        told = f"The model {model.id} does not take images."
+        raise Refusal(400, told, param="messages", kind="blind", facts={"model": model.id})
+    limit = dialect.max_images
+    if limit is not None and count > limit:
+        told = f"Too many images: {count}, at most {limit} in one request."
+        code, facts = "too_many_images", {"count": count, "limit": limit}
+        raise Refusal(400, told, code=code, param="messages", kind="images", facts=facts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +111,46 @@ class _Turn:
 
 def _wants_json(response_format: JsonValue) -> bool:
     return response_format is not None and "json" in str(response_format.get("type"))
+
+
+def _schema(response_format: JsonValue) -> JsonValue:
+    if response_format is None or response_format.get("type") != "json_schema":
+        return None
+    named = response_format.get("json_schema")
+    if not isinstance(named, dict) or not named.get("name"):
+        message = "Missing required parameter: 'response_format.json_schema.name'."
+        raise _bad(message, "response_format")
+    schema = named.get("schema", {})
+    if not isinstance(schema, dict):
+        raise _bad("The schema must be an object.", "response_format")
+    return schema
+
+
+def _streams(body: dict[str, JsonValue], dialect: Dialect) -> bool:
+    """A wrapped answer comes in one piece, whatever was asked."""
+    if body.get("stream") and not dialect.streams:
+        raise _bad("This endpoint answers in one piece; stream must be false.", "stream")
+    return bool(body.get("stream")) and not dialect.wrapped
+
+
+def _with_usage(body: dict[str, JsonValue], dialect: Dialect) -> bool:
+    if not body.get("stream") or "stream_options" not in dialect.fields:
+        return True
+    return bool((body.get("stream_options") or {}).get("include_usage"))
+
+
+def _tool(tools: JsonValue, choice: JsonValue) -> JsonValue:
+    """The function that ``tool_choice`` wants called; left to the model, none is."""
+    functions = [tool["function"] for tool in tools or () if isinstance(tool.get("function"), dict)]
+    if choice in (None, "none", "auto") or not functions:
+        return None
+    if isinstance(choice, dict):
+        name = (choice.get("function") or {}).get("name")
+        named = [function for function in functions if function.get("name") == name]
+        if not named:
+            raise _bad(f"Tool choice {name!r} is not among the tools.", "tool_choice")
+        return named[0]
+    return functions[0]
 
 
 def _bad(message: str, param: str | None, code: str | None = None) -> Refusal:
@@ -115,7 +172,8 @@ _KINDS: dict[str, tuple[Callable[[JsonValue], bool], str]] = {
     "max_completion_tokens": (_is_count, "an integer of at least 1"),
     "temperature": (lambda v: _is_number(v, 0, 2), "a number from 0 to 2"),
     "top_p": (lambda v: _is_number(v, 0, 1), "a number from 0 to 1"),
-    "stream": (lambda v: v is False, "false: this endpoint answers in one piece"),
+    "stream": (lambda v: isinstance(v, bool), "true or false"),
+    "stream_options": (lambda v: isinstance(v, dict), "an object"),
     "n": (lambda v: type(v) is int and v == 1, "1: there is one answer to a request"),
     "seed": (lambda v: type(v) is int, "an integer"),
     "stop": (lambda v: isinstance(v, str | list), "a string or a list of strings"),
@@ -128,8 +186,9 @@ _KINDS: dict[str, tuple[Callable[[JsonValue], bool], str]] = {
 
 def _check_fields(body: dict[str, JsonValue], dialect: Dialect) -> None:
     for name in body:
-        if name not in dialect.fields:
-            raise _bad(f"Unrecognized request argument supplied: {name}", name)
+        if name not in dialect.fields and not dialect.lenient:
+            told = f"Unrecognized request argument supplied: {name}"
+            raise Refusal(400, told, param=name, kind="field", facts={"field": name})
     for name in ("model", "messages"):
         if name not in body:
             raise _bad(f"Missing required parameter: '{name}'.", name)
@@ -141,10 +200,13 @@ def _check_fields(body: dict[str, JsonValue], dialect: Dialect) -> None:
 
 def _model(name: str, dialect: Dialect) -> Model:
     for model in dialect.models:
-        if model.id == name:
+        if name in (model.id, dialect.id_prefix + model.id):
             return model
+    if dialect.any_model:
+        return dialect.models[0]
     told = f"The model `{name}` does not exist or you do not have access to it."
-    raise Refusal(404, told, code="model_not_found", param="model")
+    code, facts = "model_not_found", {"model": name}
+    raise Refusal(404, told, code=code, param="model", kind="model", facts=facts)
 
 
 def _check_token_field(body: dict[str, JsonValue], model: Model) -> None:

@@ -18,8 +18,9 @@ from vbatch.server.checks import Ask, check, parse
 from vbatch.server.ledger import Entry, Ledger
 from vbatch.server.limits import Limits
 from vbatch.server.pictures import Picture, Pictures
-from vbatch.server.refusals import Refusal, told
-from vbatch.server.shapes import Envelope, body_of, error_inside
+from vbatch.server.refusals import Refusal, told, worded
+from vbatch.server.shapes import Envelope, body_of, cost_headers, error_inside
+from vbatch.server.streams import events
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,10 +38,11 @@ _PAGE = b"<!doctype html><title>Gateway</title><h1>The gateway is being looked a
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """A request as it came."""
+    """A request as it came: ``key`` is the header the key stands in, ``version`` the address's."""
 
-    authorization: str
+    key: str
     content_type: str
+    version: str | None = None
     raw: bytes = field(repr=False)
 
 
@@ -53,6 +55,8 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
     delivery: Literal["whole", "cut", "reset", "close", "hang"] = "whole"
+    events: list[bytes] = field(default_factory=list)
+    """The body in the pieces in which it is streamed."""
 
 
 class Desk:
@@ -67,7 +71,11 @@ class Desk:
         self._ledger = ledger
         self._pictures = Pictures(settings, dialect)
         self._limits = Limits(
-            clock, requests=settings.requests_per_minute, tokens=settings.tokens_per_minute
+            clock,
+            requests=settings.requests_per_minute,
+            tokens=settings.tokens_per_minute,
+            window_s=dialect.window_s,
+            names=dialect.limit_headers,
         )
         self._threads = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "vbatch-server")
 
@@ -75,20 +83,29 @@ class Desk:
         """Let the threads go."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def check_key(self, authorization: str) -> None:
-        """Raise Refusal (401) unless the header is ``Bearer KEY`` with the key that is set."""
+    def check_key(self, header: str, *, prefix: str | None = None) -> None:
+        """Raise Refusal (401) unless the header is ``prefix`` and the key that is set."""
         key = self._settings.api_key
         if key is None:
             return
-        if not hmac.compare_digest(_raw(authorization), _raw(f"Bearer {key}")):
-            raise Refusal(401, "Missing or incorrect API key.", code="invalid_api_key")
+        prefix = self._dialect.key_prefix if prefix is None else prefix
+        if not hmac.compare_digest(_raw(header), _raw(prefix + key)):
+            message = "Missing or incorrect API key."
+            raise Refusal(401, message, code="invalid_api_key", kind="key")
+
+    def _check_version(self, version: str | None) -> None:
+        if version is None and self._dialect.version == "must":
+            raise Refusal(404, "Resource not found", code="404")
+        if version is not None and self._dialect.version == "never":
+            raise Refusal(400, "api-version query parameter is not allowed when using /v1 path")
 
     async def reply(self, number: int, call: Call) -> Reply:
         """Return the reply to request ``number``, once it stands in the ledger."""
         entry = Entry(n=number, at=self._clock.time())
         try:
             self._check_room()
-            self.check_key(call.authorization)
+            self._check_version(call.version)
+            self.check_key(call.key)
             ask, pictures = await self._in_thread(lambda: self._read(call))
         except Refusal as refusal:
             return self._recorded(entry, self._refused(refusal))
@@ -110,11 +127,13 @@ class Desk:
         return ask, pictures
 
     def _check_bytes(self, ask: Ask, pictures: tuple[Picture, ...]) -> None:
-        cap = self._dialect.max_request_bytes
-        size = len(ask.text.encode()) + sum(p.reckoned_bytes for p in pictures)
+        cap, encoded = self._dialect.max_request_bytes, self._dialect.reckons == "encoded"
+        each = (p.encoded_bytes if encoded else p.reckoned_bytes for p in pictures)
+        size = len(ask.text.encode()) + sum(each)
         if cap is not None and size > cap:
             message = f"The request is too large: {size} bytes of text and images, at most {cap}."
-            raise Refusal(400, message, code="request_too_large", param="messages")
+            code = "request_too_large"
+            raise Refusal(400, message, code=code, param="messages", kind="request")
 
     async def _worked(self, entry: Entry, ask: Ask, pictures: tuple[Picture, ...]) -> Reply:
         self._check_budget()
@@ -126,7 +145,7 @@ class Desk:
         given = twisted(given, fault)
         self._limits.take("tokens", given.total_tokens)
         await self._take_time(entry.n, fault)
-        reply = self._shaped(given, entry, fault)
+        reply = self._shaped(given, entry, fault, ask)
         return self._recorded(_with_answer(entry, given, fault), reply)
 
     def _check_budget(self) -> None:
@@ -147,7 +166,7 @@ class Desk:
         if seconds > 0:
             await self._clock.sleep(seconds)
 
-    def _shaped(self, given: Answer, entry: Entry, fault: str | None) -> Reply:
+    def _shaped(self, given: Answer, entry: Entry, fault: str | None, ask: Ask) -> Reply:
         if fault in ("reset-after", "close-after"):
             return Reply(delivery="reset" if fault == "reset-after" else "close")
         envelope = Envelope(
@@ -157,12 +176,17 @@ class Desk:
             shape=self._settings.shape,
             with_usage=fault != "nousage",
         )
-        return Reply(
+        body = body_of(given, envelope)
+        reply = Reply(
             status=self._dialect.answer_status,
-            body=orjson.dumps(body_of(given, envelope)),
-            headers=self._limits.headers(),
+            body=orjson.dumps(body),
+            headers=self._limits.headers() | cost_headers(given, envelope),
             delivery="cut" if fault == "cut" else "whole",
         )
+        if not ask.stream:
+            return reply
+        said = events(body, with_usage=ask.stream_usage)
+        return replace(reply, body=b"".join(said), content_type="text/event-stream", events=said)
 
     def _instead(self, fault: str) -> Reply:
         if status := faults.status_of(fault):
@@ -182,6 +206,7 @@ class Desk:
         }[fault]
 
     def _refused(self, refusal: Refusal) -> Reply:
+        refusal = worded(refusal, self._dialect)
         return Reply(
             status=refusal.status,
             body=orjson.dumps(told(refusal, self._dialect.error_form)),

@@ -2,64 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from vbatch.errors import JobError
+from vbatch.server.dialect import CORE, OPENAI, USUAL, Dialect, Model
+from vbatch.server.further_dialects import FURTHER
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vbatch.records import JsonValue
-    from vbatch.server.refusals import ErrorForm
+    from vbatch.server.dialect import VisionMark
     from vbatch.server.settings import ServerSettings
 
+__all__ = ["ABOUT", "DIALECTS", "Dialect", "Model", "dialect_of", "model_list"]
+
 ABOUT = "Measures the pixels of a picture and puts them into a sentence; it is no model."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
-    """A model name the endpoint answers to. ``reasoning`` ones refuse ``max_tokens``."""
-
-    id: str
-    vision: bool = True
-    reasoning: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dialect:
-    """What one gateway takes and how it answers.
-
-    ``fields`` are the body's known top-level fields; ``detail`` is where it may stand: inside
-    ``image_url`` or at the top. ``vision_mark`` is the key of a listed model that tells whether it
-    sees. ``max_answer_tokens`` ends an answer that asked for more, or for nothing.
-    """
-
-    name: str
-    prefix: str = "/v1"
-    models: tuple[Model, ...]
-    fields: frozenset[str]
-    detail: Literal["image", "top"] = "image"
-    wrapped: bool = False
-    answer_status: int = 200
-    error_form: ErrorForm = "openai"
-    vision_mark: Literal["input_modalities", "capabilities"] | None = None
-    animated_gif: bool = True
-    text_first: bool = True
-    plain_http: bool = False
-    max_images: int | None = None
-    max_side: int | None = None
-    max_request_bytes: int | None = None
-    max_answer_tokens: int | None = None
-
-
-_CORE = frozenset({"model", "messages", "max_tokens", "temperature", "stream"})
-_USUAL = _CORE | {
-    *("n", "top_p", "stop", "seed", "user", "presence_penalty", "frequency_penalty"),
-    *("response_format", "tools", "tool_choice"),
-}
-_OPENAI = _USUAL | {
-    *("max_completion_tokens", "reasoning_effort", "metadata", "store", "service_tier"),
-    *("logit_bias", "logprobs", "top_logprobs", "parallel_tool_calls"),
-}
 
 _BLIND = Model(id="stand-in/text-only", vision=False)
 _INDOXHUB = (
@@ -74,20 +33,22 @@ _INDOXHUB = (
 _ALL = (
     Dialect(
         name="local",
+        batches=True,
         models=(Model(id="pixels"),),
-        fields=_OPENAI,
+        fields=OPENAI,
         vision_mark="capabilities",
         text_first=False,
     ),
     Dialect(
         name="openai",
+        batches=True,
         models=(
             Model(id="gpt-4o"),
             Model(id="gpt-4o-mini"),
             Model(id="o4-mini", reasoning=True),
             _BLIND,
         ),
-        fields=_OPENAI,
+        fields=OPENAI,
         text_first=False,
         plain_http=True,
     ),
@@ -95,7 +56,7 @@ _ALL = (
         name="indoxhub",
         prefix="/api/v1",
         models=_INDOXHUB,
-        fields=_USUAL,
+        fields=USUAL,
         wrapped=True,
         error_form="detail",
         vision_mark="input_modalities",
@@ -103,26 +64,27 @@ _ALL = (
     Dialect(
         name="indoxhub-openai",
         models=_INDOXHUB,
-        fields=_USUAL,
+        fields=USUAL,
         error_form="detail",
         vision_mark="input_modalities",
     ),
     Dialect(
         name="aimlapi",
         models=(Model(id="gpt-4o"), Model(id="gpt-4-turbo"), _BLIND),
-        fields=_USUAL,
+        fields=USUAL,
         answer_status=201,
     ),
     Dialect(
         name="vision",
+        streams=False,
         models=(Model(id="gpt-4-vision-preview"), Model(id="gpt-4o"), Model(id="gpt-4o-mini")),
-        fields=_CORE | {"detail"},
+        fields=CORE | {"detail"},
         detail="top",
     ),
     Dialect(
         name="infinityblue",
         models=(Model(id="gpt-5.4"), _BLIND),
-        fields=_USUAL,
+        fields=USUAL,
         max_images=16,
         max_side=8_000,
         max_request_bytes=20_000_000,
@@ -130,14 +92,14 @@ _ALL = (
     Dialect(
         name="flexai",
         models=(Model(id="phi-4-multimodal-instruct"), _BLIND),
-        fields=_USUAL,
+        fields=USUAL,
         vision_mark="capabilities",
         animated_gif=False,
         max_answer_tokens=2_048,
     ),
 )
 
-DIALECTS = {dialect.name: dialect for dialect in _ALL}
+DIALECTS = {dialect.name: dialect for dialect in (*_ALL, *FURTHER)}
 
 
 def dialect_of(settings: ServerSettings) -> Dialect:
@@ -151,9 +113,19 @@ def dialect_of(settings: ServerSettings) -> Dialect:
     return _with_limits(DIALECTS[settings.dialect], settings)
 
 
-def model_list(dialect: Dialect) -> dict[str, JsonValue]:
+def model_list(dialect: Dialect) -> JsonValue:
     """Return the body of GET models: who is there, and who sees, in the dialect's own way."""
-    return {"object": "list", "data": [_listed(model, dialect) for model in dialect.models]}
+    listed = [_listed(model, dialect) for model in dialect.models]
+    if dialect.list_form == "bare":
+        return listed
+    if dialect.list_form == "models":
+        return {"models": listed}
+    if dialect.list_form == "both":
+        plain = [
+            {"id": model.id, "object": "model", "description": ABOUT} for model in dialect.models
+        ]
+        return {"object": "list", "data": plain, "models": listed}
+    return {"object": "list", "data": listed}
 
 
 def _with_limits(dialect: Dialect, settings: ServerSettings) -> Dialect:
@@ -163,9 +135,32 @@ def _with_limits(dialect: Dialect, settings: ServerSettings) -> Dialect:
 
 
 def _listed(model: Model, dialect: Dialect) -> dict[str, JsonValue]:
-    listed = {"id": model.id, "object": "model", "owned_by": "vbatch", "description": ABOUT}
-    if dialect.vision_mark == "input_modalities":
-        return listed | {"input_modalities": ["text", "image"] if model.vision else ["text"]}
-    if dialect.vision_mark == "capabilities":
-        return listed | {"capabilities": ["text", "vision"] if model.vision else ["text"]}
-    return listed
+    listed: dict[str, JsonValue] = {
+        "id": dialect.id_prefix + model.id,
+        "object": "model",
+        "owned_by": "vbatch",
+        "description": ABOUT,
+    }
+    if dialect.list_form == "both":
+        listed |= {"name": model.id, "model": model.id}
+    if dialect.vision_mark is None:
+        return listed
+    return listed | _MARKS[dialect.vision_mark](model.vision)
+
+
+def _taken_in(sees: bool) -> list[str]:
+    return ["text", "image"] if sees else ["text"]
+
+
+_MARKS: dict[VisionMark, Callable[[bool], dict[str, JsonValue]]] = {
+    "input_modalities": lambda sees: {"input_modalities": _taken_in(sees)},
+    "architecture": lambda sees: {"architecture": {"input_modalities": _taken_in(sees)}},
+    "capabilities": lambda sees: {"capabilities": ["text", "vision"] if sees else ["text"]},
+    "multimodal": lambda sees: {"capabilities": ["completion", *["multimodal"] * sees]},
+    "vision": lambda sees: {"capabilities": {"completion_chat": True, "vision": sees}},
+    "supported": lambda sees: {
+        "capabilities": {"batch": {"supported": True}, "image_input": {"supported": sees}}
+    },
+    "flag": lambda sees: {"supports_chat": True, "supports_image_input": sees},
+}
+"""How a listed model tells whether it sees."""

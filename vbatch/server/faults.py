@@ -4,7 +4,8 @@ Instead of work: a status (400 to 599), ``hang`` (until the client leaves), ``ga
 JSON), ``html``, ``empty``, ``error200`` (an error inside a 200), ``reset-before`` and
 ``close-before`` (RST or FIN before any byte). On the way out of an answer that was worked for and
 billed: ``reset-after``, ``close-after``, ``cut`` (half the body, then closed). Another answer:
-``slow``, ``nousage``, ``null`` (no content), ``length``, ``filter``, ``refusal``. Plain ``reset``
+``slow``, ``nousage``, ``null`` (no content), ``length``, ``filter``, ``refusal``, ``prose`` (words
+instead of JSON). Plain ``reset``
 and ``close`` fall before or after the work by chance.
 """
 
@@ -21,7 +22,7 @@ INSTEAD = frozenset(
     {"hang", "garbage", "html", "empty", "error200", "reset-before", "close-before"}
 )
 ON_THE_WAY = frozenset({"reset-after", "close-after", "cut"})
-ANOTHER_ANSWER = frozenset({"slow", "nousage", "null", "length", "filter", "refusal"})
+ANOTHER_ANSWER = frozenset({"slow", "nousage", "null", "length", "filter", "refusal", "prose"})
 EITHER = frozenset({"reset", "close"})
 
 _NAMES = INSTEAD | ON_THE_WAY | ANOTHER_ANSWER | EITHER

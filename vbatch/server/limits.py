@@ -1,8 +1,12 @@
-"""Requests and tokens a minute: what was let in during the last 60 seconds never exceeds them."""
+"""Requests and tokens a minute: what was let in during the last window never exceeds them.
+
+A window is 60 seconds; where a dialect counts by the second, one, and a sixtieth may come in it.
+"""
 
 from __future__ import annotations
 
 from collections import deque
+from datetime import UTC, datetime
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -10,17 +14,27 @@ from vbatch.server.refusals import Refusal
 
 if TYPE_CHECKING:
     from vbatch.clock import Clock
+    from vbatch.server.dialect import LimitHeaders
 
-_MINUTE_S = 60.0
+_MOSTLY = 0.8
 
 
 class Limits:
     """Both windows of one endpoint. None: not limited."""
 
-    def __init__(self, clock: Clock, *, requests: int | None, tokens: int | None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        requests: int | None,
+        tokens: int | None,
+        window_s: float = 60.0,
+        names: LimitHeaders = "openai",
+    ) -> None:
         self._clock = clock
+        self._names = names
         self._windows = {
-            kind: _Window(limit)
+            kind: _Window(max(1, round(limit * window_s / 60)), window_s)
             for kind, limit in (("requests", requests), ("tokens", tokens))
             if limit is not None
         }
@@ -40,13 +54,38 @@ class Limits:
         window.take(now, amount)
 
     def headers(self) -> dict[str, str]:
-        """Return ``x-ratelimit-{limit,remaining,reset}-{requests,tokens}`` for what is limited."""
+        """Return limit, remaining and reset of what is limited, by the dialect's names."""
         now = self._clock.monotonic()
-        return {
-            f"x-ratelimit-{what}-{kind}": value
+        said = {
+            self._name(kind, what): self._value(value)
             for kind, window in self._windows.items()
             for what, value in window.told(now).items()
         }
+        said.pop("", None)
+        if self._names == "fireworks" and self._windows:
+            spent = any(window.mostly_used for window in self._windows.values())
+            said["x-ratelimit-over-limit"] = "yes" if spent else "no"
+        return said
+
+    def _name(self, kind: str, what: str) -> str:
+        match self._names:
+            case "none":
+                return ""
+            case "mistral":
+                unit = "req" if kind == "requests" else kind
+                return "" if what == "reset" else f"x-ratelimit-{what}-{unit}-minute"
+            case "together":
+                return f"x-{'ratelimit' if kind == 'requests' else 'tokenlimit'}-{what}"
+            case _:
+                return f"x-ratelimit-{what}-{kind}"
+
+    def _value(self, value: str | float) -> str:
+        if isinstance(value, str):
+            return value
+        if self._names == "dated":
+            moment = datetime.fromtimestamp(self._clock.time() + value, UTC)
+            return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+        return f"{value:.3f}" if self._names == "together" else _told(value)
 
     def _refusal(self, told: str, kind: str, headers: dict[str, str] | None = None) -> Refusal:
         message = f"Rate limit reached on {kind} per minute: {told}"
@@ -54,8 +93,9 @@ class Limits:
 
 
 class _Window:
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, window_s: float) -> None:
         self.limit = limit
+        self._window_s = window_s
         self.used = 0
         self._taken: deque[tuple[float, int]] = deque()
 
@@ -71,17 +111,24 @@ class _Window:
             if excess <= 0:
                 break
             excess -= taken
-            wait_s = at + _MINUTE_S - now
+            wait_s = at + self._window_s - now
         return wait_s
 
-    def told(self, now: float) -> dict[str, str]:
+    @property
+    def mostly_used(self) -> bool:
+        return self.used > _MOSTLY * self.limit
+
+    def told(self, now: float) -> dict[str, str | float]:
         self._forget(now)
-        reset_s = self._taken[-1][0] + _MINUTE_S - now if self._taken else 0.0
-        remaining = str(self.limit - self.used)
-        return {"limit": str(self.limit), "remaining": remaining, "reset": _told(reset_s)}
+        reset_s = self._taken[-1][0] + self._window_s - now if self._taken else 0.0
+        return {
+            "limit": str(self.limit),
+            "remaining": str(self.limit - self.used),
+            "reset": reset_s,
+        }
 
     def _forget(self, now: float) -> None:
-        while self._taken and self._taken[0][0] + _MINUTE_S <= now:
+        while self._taken and self._taken[0][0] + self._window_s <= now:
             self.used -= self._taken.popleft()[1]
 
 

@@ -50,6 +50,11 @@ class Picture:
         """What it adds to a request: ``len(base64) * 3 / 4``, padding and all; nothing by URL."""
         return ceil(len(self.data) / 3) * 3 if self.url is None else 0
 
+    @property
+    def encoded_bytes(self) -> int:
+        """Characters of its base64; nothing by URL."""
+        return self.reckoned_bytes // 3 * 4
+
 
 class Pictures:
     """The pictures this endpoint can get at."""
@@ -63,9 +68,14 @@ class Pictures:
         """Return what ``url`` (https, or a base64 data URI) stands for; raises Refusal (400)."""
         if url.startswith("data:"):
             media_type, data = self._inline(url)
-            return Picture(
+            picture = Picture(
                 data=data, sha256=sha256(data).hexdigest(), media_type=media_type, detail=detail
             )
+            self._check_bytes(picture.encoded_bytes)
+            return picture
+        if not self._dialect.urls:
+            message = "Image URLs are not supported, only base64."
+            raise Refusal(400, message, param="messages", kind="url")
         data = self._fetched(url)
         return Picture(data=data, sha256=sha256(data).hexdigest(), url=url, detail=detail)
 
@@ -87,6 +97,13 @@ class Pictures:
         except (binascii.Error, ValueError) as error:
             raise _bad(f"Invalid base64 in a data URI: {error}.", "invalid_base64") from error
 
+    def _check_bytes(self, size: int) -> None:
+        cap = self._dialect.max_image_bytes
+        if cap is not None and size > cap:
+            message = f"Image too large: {size} bytes of base64, at most {cap}."
+            facts = {"size": size, "limit": cap}
+            raise Refusal(400, message, param="messages", kind="bytes", facts=facts)
+
     def _fetched(self, url: str) -> bytes:
         allowed = ("https://", "http://") if self._dialect.plain_http else ("https://",)
         if not url.startswith(allowed):
@@ -103,7 +120,9 @@ class Pictures:
         found = _MEDIA_TYPES[sight.format]
         if picture.media_type not in (None, found):
             said = f"An image was said to be {picture.media_type} but is {found}."
-            raise _bad(said, "invalid_image_format")
+            raise _unfit(said, said=picture.media_type, found=found)
+        if sight.format not in self._dialect.formats:
+            raise _unfit(f"{found} is not supported.", said=picture.media_type, found=found)
         if sight.animated and sight.format == "GIF" and not self._dialect.animated_gif:
             raise _bad("Animated GIF is not supported.", "invalid_image_format")
         longer, cap = max(sight.width, sight.height), self._dialect.max_side
@@ -117,6 +136,11 @@ def _within(root: Path, name: str) -> bytes:
     path = (root / name).resolve()
     path.relative_to(root)
     return path.read_bytes()
+
+
+def _unfit(message: str, **facts: object) -> Refusal:
+    code = "invalid_image_format"
+    return Refusal(400, message, code=code, param="messages", kind="format", facts=facts)
 
 
 def _bad(message: str, code: str = "invalid_image_url") -> Refusal:

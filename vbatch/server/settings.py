@@ -22,7 +22,8 @@ class ServerSettings:
     seconds, ``slow_s`` what the fault ``slow`` adds. ``retry_after`` stands as it is in the header
     of scripted 429 and 503. ``ledger`` gets a line of JSON per request. ``url_images`` maps URLs to
     the bytes they stand for; files under ``url_root`` are known as ``https://pictures.test/NAME``.
-    ``max_side`` in pixels, ``max_request_bytes`` of text and decoded images together.
+    ``max_side`` in pixels, ``max_request_bytes`` of text and decoded images together. What a batch
+    did not get to within ``batch_window_s`` has expired.
 
     Raises JobError for a latency that cannot be, and a ``url_root`` that is no folder.
     """
@@ -45,6 +46,7 @@ class ServerSettings:
     max_images: int | None = None
     max_side: int | None = None
     max_request_bytes: int | None = None
+    batch_window_s: float = 86_400.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.latency_s < math.inf:

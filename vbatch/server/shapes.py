@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import orjson
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -31,7 +33,8 @@ class Envelope:
 def body_of(answer: Answer, envelope: Envelope) -> dict[str, JsonValue]:
     """Return the whole body of a successful answer."""
     if not envelope.dialect.wrapped:
-        return _completion(answer, envelope) | _usage(answer, envelope, _openai_usage)
+        plain = _completion(answer, envelope) | dict(envelope.dialect.extras)
+        return plain | _usage(answer, envelope, _with_cost(envelope.dialect))
     naming = _NAMINGS[(envelope.number - 1) // len(_ROTATION) % len(_NAMINGS)]
     return {
         "request_id": f"req-{envelope.number:08d}",
@@ -49,7 +52,20 @@ def error_inside(message: str, dialect: Dialect) -> dict[str, JsonValue]:
     """Return the body of an error that goes out with status 200."""
     if dialect.wrapped:
         return {"success": False, "message": message, "data": None}
-    return {"error": {"message": message, "type": "server_error", "param": None, "code": 502}}
+    inside: dict[str, JsonValue] = {"message": message, "type": "server_error"}
+    inside |= {"param": None, "code": 502}
+    if dialect.error_form == "routed":
+        raw = orjson.dumps({"error": {"message": message, "code": 500}}).decode()
+        metadata = {"raw": raw, "provider_name": "Stand-in"}
+        inside = {"message": "Provider returned error", "code": 502, "metadata": metadata}
+    return {"error": inside}
+
+
+def cost_headers(answer: Answer, envelope: Envelope) -> dict[str, str]:
+    """Return the header a proxy names the price in, if the dialect has it there."""
+    if envelope.dialect.cost != "header" or not envelope.with_usage:
+        return {}
+    return {"x-litellm-response-cost": str(_cost(answer))}
 
 
 def _wrapped(answer: Answer, envelope: Envelope) -> dict[str, JsonValue]:
@@ -69,7 +85,14 @@ def _completion(answer: Answer, envelope: Envelope) -> dict[str, JsonValue]:
     message: dict[str, JsonValue] = {"role": "assistant", "content": answer.text}
     if answer.refusal is not None:
         message["refusal"] = answer.refusal
-    choice = {"index": 0, "message": message, "finish_reason": answer.finish_reason}
+    if answer.call is not None:
+        name, arguments = answer.call
+        function = {"name": name, "arguments": arguments}
+        call = {"id": f"call-{envelope.number:08d}", "type": "function", "function": function}
+        message["tool_calls"] = [call]
+    finish = answer.finish_reason
+    finish = envelope.dialect.stop_word if finish == "stop" else finish
+    choice = {"index": 0, "message": message, "finish_reason": finish}
     return {
         "id": _id(envelope),
         "object": "chat.completion",
@@ -106,14 +129,32 @@ def _openai_usage(answer: Answer) -> dict[str, JsonValue]:
     }
 
 
-def _indoxhub_usage(answer: Answer) -> dict[str, JsonValue]:
+def _with_cost(dialect: Dialect) -> Callable[[Answer], dict[str, JsonValue]]:
+    """OpenAI's usage, with the price by the dialect's name. A tick of xAI's is 1e-10 USD."""
+
+    def naming(answer: Answer) -> dict[str, JsonValue]:
+        usage = _openai_usage(answer)
+        if dialect.cost == "cost_in_usd_ticks":
+            return usage | {dialect.cost: round(_cost(answer) * 1e10)}
+        if dialect.cost in ("cost", "estimated_cost"):
+            return usage | {dialect.cost: _cost(answer)}
+        return usage
+
+    return naming
+
+
+def _cost(answer: Answer) -> float:
     per_prompt, per_completion = _USD_PER_TOKEN
     cost = answer.prompt_tokens * per_prompt + answer.completion_tokens * per_completion
+    return round(cost, 8)
+
+
+def _indoxhub_usage(answer: Answer) -> dict[str, JsonValue]:
     return {
         "tokens_prompt": answer.prompt_tokens,
         "tokens_completion": answer.completion_tokens,
         "tokens_total": answer.total_tokens,
-        "cost": round(cost, 8),
+        "cost": _cost(answer),
     }
 
 
