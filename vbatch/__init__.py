@@ -4,6 +4,7 @@
 
     import vbatch
 
+    usd = vbatch.estimate("captions.toml").cost      # before anything is sent
     summary = vbatch.run("captions.toml")            # blocks, also inside a notebook
     summary = await vbatch.arun("captions.toml")     # inside a running loop
     async with contextlib.aclosing(vbatch.stream("captions.toml")) as outcomes:
@@ -23,9 +24,9 @@ from typing import TYPE_CHECKING, Any
 from vbatch.version import __version__
 
 if TYPE_CHECKING:
-    from vbatch.api import arun, open_run, retry, run, stream
+    from vbatch.api import arun, estimate, open_run, retry, run, stream
 
-__all__ = ["__version__", "arun", "open_run", "retry", "run", "stream"]
+__all__ = ["__version__", "arun", "estimate", "open_run", "retry", "run", "stream"]
 
 
 def __getattr__(name: str) -> Any:

@@ -81,6 +81,8 @@ class Remedy(StrEnum):
     """Too large: send smaller images."""
     TOKEN_FIELD = "token_field"  # noqa: S105 - no secret
     """``max_tokens`` and ``max_completion_tokens`` must be switched."""
+    ASK_AGAIN = "ask_again"
+    """The answer does not follow the schema: say so, and ask again."""
 
 
 RETRYABLE_CODES = frozenset(

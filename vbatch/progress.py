@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self, TextIO
 from tqdm import tqdm
 
 from vbatch.clock import SystemClock
+from vbatch.costs.rates import dollars
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -161,7 +162,7 @@ def _figures(view: ProgressView) -> str:
         f"{view.answered:,} answered",
         f"{view.failed:,} failed",
         f"{view.tokens:,} tokens",
-        view.cost is not None and f"${view.cost:,.2f}",
+        view.cost is not None and dollars(view.cost),
         f"{view.in_flight} in flight",
         view.waiting_reason and f"waiting: {_printable(view.waiting_reason)}",
     )

@@ -144,7 +144,11 @@ def _plus(a: Any, b: Any) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """A parsed answer. ``tool_calls`` is JSON text. ``finish_reason`` is kept as it was said."""
+    """A parsed answer. ``tool_calls`` is JSON text. ``finish_reason`` is kept as it was said.
+
+    ``parsed`` is the value in ``text`` that follows the job's schema; None without a schema.
+    ``raw`` is the whole answer as JSON text, where the job wants it.
+    """
 
     text: str | None
     finish_reason: str | None
@@ -153,6 +157,8 @@ class Completion:
     model: str | None = None
     response_id: str | None = None
     usage: Usage = Usage()
+    parsed: JsonValue = None
+    raw: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,8 +28,9 @@ _spent = attrgetter(*(f.name for f in fields(Usage)))
 class Tally:
     """What one invocation asked of one model at one endpoint. Times in seconds since the epoch.
 
-    Tokens and ``cost`` (USD) count every reported answer, kept or not; ``wasted_tokens`` those
-    of answers that were not kept. ``unreported`` counts kept answers without usage.
+    Tokens and ``cost`` (USD) count every reported answer, kept or not; ``wasted_tokens`` and
+    ``wasted_cost`` those of answers that were not kept. ``unreported`` counts kept answers without
+    usage.
     """
 
     started_at: float
@@ -49,6 +50,7 @@ class Tally:
     reasoning_tokens: int = 0
     wasted_tokens: int = 0
     cost: Decimal | None = None
+    wasted_cost: Decimal | None = None
     unreported: int = 0
 
     @property
@@ -68,6 +70,8 @@ class Tally:
         self.possibly_billed += fault == Fault.MAYBE
         self.throttled += code == "rate_limited"
         self.wasted_tokens += spent[2] or 0
+        if spent[5] is not None:
+            self.wasted_cost = spent[5] + (self.wasted_cost or 0)
         self.spend(spent)
 
     def completed(self, spent: Spent) -> None:
@@ -288,6 +292,8 @@ def sum_of(tallies: Iterable[Tally]) -> Tally:
             setattr(total, name, getattr(total, name) + getattr(tally, name))
         if tally.cost is not None:
             total.cost = tally.cost + (total.cost or 0)
+        if tally.wasted_cost is not None:
+            total.wasted_cost = tally.wasted_cost + (total.wasted_cost or 0)
     return total
 
 

@@ -23,14 +23,27 @@ from vbatch.server import parse_faults
 def test_help_names_every_verb_and_ends_with_an_example(vb):
     code, out, _ = vb("--help")
     assert code == 0
-    for verb in ("run", "retry", "check", "status", "serve", "profiles", "models", "init"):
+    for verb in (
+        "run",
+        "retry",
+        "check",
+        "estimate",
+        "status",
+        "serve",
+        "profiles",
+        "models",
+        "init",
+    ):
         assert re.search(rf"^  {verb} +\S", out, re.MULTILINE)
     assert last_line(out).strip().startswith("Example: vbatch ")
 
 
 @pytest.mark.parametrize(
     "verb",
-    ["run", "retry", "check", "status", "profiles", "models", "manifest", "init", "serve"],
+    [
+        *("run", "retry", "check", "estimate", "status", "profiles", "models", "manifest"),
+        *("init", "serve"),
+    ],
 )
 def test_help_of_each_verb_ends_with_an_example(verb, vb):
     code, out, _ = vb(verb, "--help")
@@ -111,7 +124,7 @@ def test_a_changed_job_is_refused_with_its_ways_out(vb, endpoint, workshop):
 
 def test_all_mistakes_in_a_job_are_told_at_once(vb, workshop):
     job = workshop.folder / "bad.toml"
-    job.write_text('manifset = "x"\n[request]\ntemperature = 9\nstream = true\n')
+    job.write_text('manifset = "x"\n[request]\ntemperature = 9\nstream = 5\n')
     code, _, err = vb("run", job)
     assert code == 2
     for said in ("manifset", "manifest", "temperature", "stream", "profile"):
@@ -309,10 +322,19 @@ def test_check_tells_of_a_changed_job_and_a_blind_model(vb, endpoint, workshop):
     assert "model stand-in/text-only does not see images" in out
 
 
-def test_check_goes_on_without_a_list_of_models(vb, endpoint, workshop, unused_tcp_port):
+def test_check_finds_nothing_ready_where_nobody_answers(vb, workshop, unused_tcp_port):
     workshop.rows(1)
     code, out, _ = vb("check", workshop.job(f"http://127.0.0.1:{unused_tcp_port}/v1"))
-    assert code == 0
+    assert (code, last_line(out)) == (2, "problems were found")
+    assert "✗ the endpoint is not there: " in out
+    assert f"127.0.0.1:{unused_tcp_port}" in out
+
+
+def test_check_goes_on_without_a_list_of_models(vb, endpoint, workshop):
+    server = endpoint(dialect="xai")  # whose list lies elsewhere
+    workshop.rows(1)
+    code, out, _ = vb("check", workshop.job(server.base_url))
+    assert (code, last_line(out)) == (0, "ready to run, but see the warnings")
     assert "the list of models could not be read" in out
 
 
@@ -396,12 +418,13 @@ def test_check_tells_a_refused_key_before_it_stops_a_run(vb, endpoint, workshop)
     assert "the endpoint refuses us (authentication)" in out
 
 
-def test_check_warns_of_a_model_that_is_not_listed(vb, endpoint, workshop):
+def test_check_knows_a_model_that_is_not_listed_and_names_those_near_it(vb, endpoint, workshop):
     server = endpoint(dialect="openai")
     workshop.rows(1)
-    code, out, _ = vb("check", workshop.job(server.base_url, endpoint={"model": "gpt-9"}))
-    assert code == 0
-    assert last_line(out) == "ready to run, but see the warnings"
+    code, out, _ = vb("check", workshop.job(server.base_url, endpoint={"model": "gpt-4o-min"}))
+    assert (code, last_line(out)) == (2, "problems were found")
+    assert "model gpt-4o-min: openai lists no such model; near it: gpt-4o-mini, gpt-4o" in out
+    assert "vbatch models --profile openai" in out
 
 
 def test_a_run_refused_before_it_began_says_so(vb, workshop):
@@ -410,3 +433,20 @@ def test_a_run_refused_before_it_began_says_so(vb, workshop):
     assert code == 2
     assert "manifest.jsonl: there is no such file or folder" in err
     assert "never begun" in vb("status", workshop.folder / "run")[1]
+
+
+def test_status_tells_what_was_spent_and_what_of_it_in_vain(vb, endpoint, workshop):
+    server = endpoint(dialect="openai", faults=parse_faults("null@1"))
+    workshop.rows(2)
+    job = workshop.job(
+        server.base_url, price={"input": 10, "output": 20}, limits={"max_in_flight": 1}
+    )
+    vb("run", job)
+
+    _, out, _ = vb("status", workshop.folder / "run")
+
+    wasted = server.entries[0]
+    cost = (10 * wasted.prompt_tokens + 20 * wasted.completion_tokens) / 1e6
+    tokens = wasted.prompt_tokens + wasted.completion_tokens
+    assert f"{tokens} tokens wasted (${cost:.6f})" in out
+    assert re.search(r"tokens, \$0\.\d+, ", out)

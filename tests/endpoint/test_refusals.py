@@ -118,6 +118,8 @@ BY_WORDS = [
     (403, openai("Project has no access to model `gpt-9`", "model_not_found"), MODEL),
     (404, {"error": {"message": "No endpoints found that support image input"}}, MODEL),
     (404, openai("no", "DeploymentNotFound"), MODEL),
+    (404, {"type": "error", "error": {"type": "not_found_error", "message": "model: x-9"}}, MODEL),
+    (404, openai("Model not found, inaccessible, and/or not deployed", "NOT_FOUND"), MODEL),
     # moderation
     (403, {"error": {"message": "Input was flagged", "metadata": {"reasons": ["x"]}}}, FILTERED),
     (403, openai("no", "moderation_blocked"), FILTERED),
@@ -240,8 +242,9 @@ def test_402_with_a_waiting_time_pauses():
     assert (error.throttled, error.retry_after_s) == (True, 30)
 
 
-def test_a_limit_of_0_is_final():
-    error = refusals.classify(reply(429, x_ratelimit_limit_tokens="0", retry_after="5"))
+@pytest.mark.parametrize("name", ["x_ratelimit_limit_tokens", "x_ratelimit_limit_req_minute"])
+def test_a_limit_of_0_is_final(name):
+    error = refusals.classify(reply(429, **{name: "0"}, retry_after="5"))
     assert (type(error), error.code) == (FatalError, "quota")
 
 

@@ -139,6 +139,30 @@ def test_a_key_that_is_no_word_is_taken_out_of_answers(key):
     assert settings.unlikely_credentials() == (key,)
 
 
+def test_what_stands_after_the_question_mark_is_written_as_addresses_want_it():
+    settings = ClientSettings(base_url=f"{BASE}/", query={"api-version": "2024 & later"})
+
+    assert settings.url("/models") == f"{BASE}/models?api-version=2024+%26+later"
+    assert ClientSettings(base_url=BASE).url("/models") == f"{BASE}/models"
+
+
+def test_a_list_of_models_has_its_key_and_its_version_where_it_wants_them():
+    settings = ClientSettings(
+        base_url=BASE,
+        api_key="sk-1",
+        models_auth_header="x-api-key",
+        models_headers={"x-version": "2", "x-team": "theirs"},
+        headers={"x-team": "ours"},
+    )
+
+    assert settings.sent_headers() == {"x-team": "ours", "Authorization": "Bearer sk-1"}
+    assert settings.sent_headers(for_models=True) == {
+        "x-version": "2",
+        "x-team": "ours",
+        "x-api-key": "sk-1",
+    }
+
+
 def test_settings_do_not_show_their_secrets():
     settings = ClientSettings(
         base_url=BASE, api_key="sk-1", secrets=("sk-1",), headers={"a": "sk-1"}

@@ -1,6 +1,5 @@
-import pytest
-
-from vbatch.endpoint.tokens import ANSWER_TOKENS, UNSEEN_TOKENS, estimate, image_tokens
+from vbatch.costs.pictures import UNSEEN_SIDE, formula_of
+from vbatch.endpoint.tokens import ANSWER_TOKENS, cap_of, estimate
 from vbatch.endpoint.wire import Question
 from vbatch.records import PreparedImage, RemoteImage
 
@@ -13,21 +12,6 @@ def picture(width, height, detail=None):
     )
 
 
-@pytest.mark.parametrize(
-    ("width", "height", "tokens"),
-    [
-        (1024, 1024, 765),
-        (2048, 4096, 1105),
-        (512, 512, 255),
-        (1, 1, 255),
-        (0, 0, 85),
-        (100_000, 1, 85 + 4 * 170),
-    ],
-)
-def test_tiles_count_as_published(width, height, tokens):
-    assert image_tokens(width, height) == tokens
-
-
 def test_everything_that_is_sent_and_expected_counts():
     nothing = estimate(BARE, [])
     assert estimate(Question(model="m", max_tokens=100), []) == nothing + 100
@@ -35,7 +19,20 @@ def test_everything_that_is_sent_and_expected_counts():
     assert estimate(Question(model="m", prompt="x" * 400, max_tokens=0), []) == nothing + 100
     assert estimate(Question(model="m", system="x" * 40, max_tokens=-5), []) == nothing + 10
     assert estimate(BARE, [picture(1024, 1024)] * 2) == nothing + 2 * 765
-    assert estimate(BARE, [RemoteImage(url="https://x")]) == nothing + UNSEEN_TOKENS
+
+
+def test_an_image_by_url_counts_as_a_square_of_usual_size_in_its_model():
+    for model in ("m", "claude-opus-4-6", "o4-mini"):
+        bare = Question(model=model, max_tokens=0)
+        square = formula_of(model)(UNSEEN_SIDE, UNSEEN_SIDE, None)
+        assert estimate(bare, [RemoteImage(url="https://x")]) == estimate(bare, []) + square
+
+
+def test_the_model_decides_what_an_image_takes():
+    def of(model):
+        return estimate(Question(model=model, max_tokens=0), [picture(1024, 1024)])
+
+    assert of("anthropic/claude-opus-4-6") - of("gpt-4o") == 37 * 37 - 765
 
 
 def test_low_detail_is_cheap_for_any_size():
@@ -48,3 +45,12 @@ def test_low_detail_is_cheap_for_any_size():
 
 def test_lone_surrogates_can_be_estimated():
     assert estimate(Question(model="m", prompt="\ud800"), []) > 0
+
+
+def test_the_cap_is_found_under_either_name():
+    assert cap_of(Question(model="m", max_tokens=7)) == 7
+    assert cap_of(Question(model="m", extra={"max_completion_tokens": 9})) == 9
+    assert cap_of(Question(model="m", extra={"max_tokens": "many", "seed": 1})) is None
+    assert cap_of(Question(model="m")) is None
+    assert cap_of(Question(model="m", max_tokens=7, extra={"n": 3})) == 21
+    assert cap_of(Question(model="m", extra={"n": 3})) is None

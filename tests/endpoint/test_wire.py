@@ -168,6 +168,22 @@ def test_a_token_cap_among_the_extras_is_renamed_once_it_was_refused():
     assert sent(build(question, token_field="max_tokens"))["max_tokens"] == 9
 
 
+@pytest.mark.parametrize("own", ["max_tokens", "max_completion_tokens"])
+def test_a_body_knows_the_name_its_cap_really_has(own):
+    question = Question(model="m", prompt="p", extra={own: 9})
+
+    assert build(question).token_field == own
+
+
+def test_a_field_goes_by_the_name_it_has_at_the_gateway():
+    question = Question(model="m", prompt="p", extra={"seed": 7, "top_p": 1})
+
+    body = sent(build(question, profile=dialect(rename={"seed": "random_seed"})))
+
+    assert (body["random_seed"], body["top_p"]) == (7, 1)
+    assert "seed" not in body
+
+
 def test_a_row_overrides_the_job():
     asked = job('max_tokens = 10\ntemperature = 1\ndetail = "low"\nextra = { seed = 1, top_p = 1 }')
     params = {"model": "gpt-5", "max_tokens": 20, "detail": "high", "seed": 2, "stop": ["."]}

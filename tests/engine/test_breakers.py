@@ -136,20 +136,6 @@ def test_more_failures_than_allowed_among_the_last_two_hundred_rows_stop_the_run
     assert (number, stop.code) == (2, "failure_rate")
 
 
-def test_a_token_budget_counts_answers_failures_and_what_is_in_flight():
-    watch = breakers(max_tokens_total=100)
-    assert watch.row_ended(answered(40)) is None
-    watch.attempt_failed(PermanentError("empty_answer", "nothing", usage=Usage(total_tokens=30)), 1)
-    assert watch.may_spend(30) is None
-    stop = watch.may_spend(31)
-    assert (stop.code, stop.exit_code) == ("budget", 4)
-    assert "(70 spent, 31 reserved for it and those on their way)" in stop.message
-
-
-def test_a_budget_that_is_just_used_up_stops_nothing_by_itself():
-    assert breakers(max_tokens_total=100).row_ended(answered(100)) is None
-
-
 def test_our_own_deadline_is_not_taken_for_the_gateways_cut():
     watch = breakers()
     watch.row_ended(answered())

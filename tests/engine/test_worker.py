@@ -122,7 +122,7 @@ async def worker(endpoint, journal, tmp_path):
                     endpoint="e",
                     model="m",
                     max_ambiguous=2,
-                    price=job.price,
+                    price=job.price_book(),
                 ),
                 preparing=Preparing(loader, ByteBudget(10_000, clock=clock)),
                 client=client,

@@ -17,6 +17,8 @@ FAILURES = {
     "image_unsupported": "no JPEG, PNG, GIF or WebP",
     "content_filtered": "the gateway's moderation refused the picture or the prompt",
     "empty_answer": "an answer without text or tool call; its tokens are wasted",
+    "schema_mismatch": "the answer does not follow `request.response_schema`, also asked again; "
+    "it stands in `response_body`",
     "invalid_request": "the endpoint refused the request; see `message`",
     "request_too_large": "does not fit, even with smaller pictures",
     "response_too_large": "the answer was larger than 16 MiB",

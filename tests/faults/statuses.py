@@ -46,6 +46,13 @@ REFUSALS = (
     ),
     row("HTTP 418", "Any other 4xx", refuses(418), "invalid_request", 418),
     row(
+        "failed to load image",
+        "A 500 by which a server of one's own says that it cannot read an image",
+        refuses(500, "Failed to load image or audio file"),
+        "invalid_request",
+        500,
+    ),
+    row(
         "a list of complaints",
         "FastAPI's list under `detail`",
         says({"detail": [{"loc": ["body", "n"], "msg": "bad n, $KEY", "type": "value"}]}, 422),
@@ -126,6 +133,14 @@ def model(name: str, status: int, body: Any) -> Fault:
     return stop(name, shows, says(body, status), 4, "model_not_found", "asked for model 'gpt-4o'")
 
 
+def blind(name: str, status: int, body: Any) -> Fault:
+    """There is such a model, and it sees no images."""
+    shows = _shown(status, name)
+    return stop(name, shows, says(body, status), 4, "model_not_found", "'gpt-4o' sees no images")
+
+
+_ANTHROPICS = {"type": "not_found_error", "message": "model: gpt-4o"}
+
 MODELS = (
     model("model_not_found", 404, error("no", "model_not_found")),
     model("does not exist", 404, error("The model `gpt-4o` does not exist")),
@@ -134,6 +149,11 @@ MODELS = (
     model("not a valid model ID", 400, error("gpt-4o is not a valid model ID")),
     model("no endpoints found", 404, error("No endpoints found that support image input")),
     model("no access to the model", 403, error("no access to it", "model_not_found")),
+    model("not_found_error", 404, {"type": "error", "error": _ANTHROPICS}),
+    model("inaccessible", 404, error("Model not found, inaccessible, and/or not deployed")),
+    blind("is not a multimodal model", 400, error("gpt-4o is not a multimodal model", 400)),
+    blind("does not support image input", 400, error("this model does not support image input")),
+    blind("image input is not supported", 500, error("image input is not supported", 500)),
 )
 
 

@@ -75,7 +75,7 @@ def test_headers_that_http_needs_are_vbatchs_own(problems):
     [
         ("messages=[]", "messages: not allowed here; vbatch writes the messages"),
         ("model='m'", "model: not allowed here; set endpoint.model"),
-        ("stream=true", "stream: found true; allowed: false; streaming is not built yet"),
+        ("stream=true", "stream: not allowed here; set request.stream"),
         ("n=2", "n: found 2; allowed: at most 1 answer to a request of flexai"),
         ("n='2'", 'n: found "2"; allowed: at most 1 answer'),
         ("max_completion_tokens=5", "max_completion_tokens: said twice; request.max_tokens is set"),
@@ -108,14 +108,6 @@ def test_several_answers_are_the_gateways_to_refuse_unless_the_profile_knows(loa
     job = load('manifest = "m"\nendpoint.profile = "local"\nrequest.extra.n = 2\n')
 
     assert job.request.extra == {"n": 2}
-
-
-def test_a_default_that_is_harmless_must_have_the_right_type(problems):
-    (problem,) = problems(FLEXAI, "retry.on_invalid=true")
-
-    assert problem == (
-        "-s: retry.on_invalid: found true; allowed: 1 (anything else is not built yet)"
-    )
 
 
 def test_a_problem_that_is_known_is_not_said_again_by_another_check(problems):

@@ -155,3 +155,13 @@ def test_two_jobs_read_the_same_where_manifest_and_roots_are_the_same(load):
     assert load(text.format("a", "pics"), "output=elsewhere").places_digest == digest
     assert load(text.format("b", "pics")).places_digest != digest
     assert load(text.format("a", "more")).places_digest != digest
+
+
+def test_how_an_address_is_written_is_no_part_of_the_question_but_other_names_are(load):
+    asked = WRITTEN.replace('"flexai"', '"{}"\nmodel = "m"\nbase_url = "https://x/openai"')
+
+    azure = load(asked.format("azure")).question()
+    mistral = load(asked.format("mistral")).question()
+
+    assert not any("query" in key for key in azure)
+    assert mistral["profile.request.rename"] == {"seed": "random_seed"}

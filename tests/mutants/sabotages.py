@@ -65,7 +65,7 @@ SABOTAGES = (
     Sabotage(
         "a request leaves before its intent is in the journal",
         "vbatch/engine/worker.py",
-        "        await self.record(self._asked(asking))\n",
+        "        await self.record(asked(asking, self.origin, self.clock.time()))\n",
         "",
         ("tests/engine/test_worker.py",),
     ),
@@ -127,6 +127,13 @@ SABOTAGES = (
         "        if isinstance(error, FatalError):",
         "        if False:",
         ("tests/engine/test_breakers.py",),
+    ),
+    Sabotage(
+        "a budget does not wait for what is on its way",
+        "vbatch/engine/budgets.py",
+        "                if not self._on_their_way:",
+        "                if True:",
+        ("tests/engine/test_budgets.py",),
     ),
     Sabotage(
         "a short write is taken for a whole one",
@@ -220,8 +227,8 @@ SABOTAGES = (
     Sabotage(
         "files outside the root are read",
         "vbatch/source/disk.py",
-        "            if not self._is_inside(_real_path(fd, path, status)):\n"
-        "                raise self._outside(ref)\n",
+        "        if not self._is_inside(_real_path(fd, path, status)):\n"
+        "            raise self._outside(ref)\n",
         "",
         ("tests/source/test_disk.py",),
     ),

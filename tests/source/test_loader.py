@@ -459,6 +459,38 @@ def test_pixels_wait_for_room_and_a_giant_goes_alone():
     assert max(most) <= 100
 
 
+def test_small_pictures_do_not_pass_a_large_one_that_waits_for_room():
+    room = loader._Room(100)
+    order, arrived, turn = [], threading.Semaphore(0), threading.Lock()
+
+    class Turnstile:
+        """Tells of everybody who is in it, or waits before it."""
+
+        def __enter__(self):
+            free = turn.acquire(blocking=False)
+            arrived.release()
+            if not free:
+                turn.acquire()
+
+        def __exit__(self, *_):
+            turn.release()
+
+    def decode(size):
+        with room.hold(size):
+            order.append(size)
+
+    threads = [threading.Thread(target=decode, args=(size,)) for size in (100, 10)]
+    with room.hold(60):
+        room._next = Turnstile()
+        for thread in threads:
+            thread.start()
+            arrived.acquire(timeout=10)
+    for thread in threads:
+        thread.join(timeout=10)
+
+    assert order == [100, 10]
+
+
 async def test_room_is_given_back_when_decoding_fails(loading, monkeypatch):
     monkeypatch.setattr(loader, "DECODED_BYTES", 10)
     torn = encoded(gradient(size=(300, 200)))[:-500]

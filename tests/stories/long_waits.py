@@ -112,7 +112,7 @@ class Run:
                 endpoint="e",
                 model="gpt-4o",
                 max_ambiguous=job.retry.max_ambiguous,
-                price=job.price,
+                price=job.price_book(),
             ),
             preparing=Preparing(_loader(clock), ByteBudget(512_000_000, clock=clock)),
             client=self.client,

@@ -13,6 +13,8 @@ from collections import Counter
 import pytest
 
 import vbatch
+from vbatch.errors import Exit
+from vbatch.server import parse_faults
 
 IN_FLIGHT = 32
 ROWS = 900
@@ -53,3 +55,26 @@ def test_the_same_command_goes_on_after_every_kill(endpoint, workshop):
     assert len({row["invocation"] for row in usage}) == len(usage)
     assert sum(row["answered"] for row in usage) == ROWS
     assert sum(row["possibly_billed"] for row in usage) <= IN_FLIGHT * KILLS
+
+
+@pytest.mark.slow
+def test_killed_at_its_first_request_it_no_longer_stands_as_the_invocation_before(
+    endpoint, workshop
+):
+    refusing = endpoint(dialect="openai", api_key="another-key")
+    workshop.rows(9)
+    assert vbatch.run(workshop.job(refusing.base_url)).exit_code == Exit.NEEDS_A_PERSON
+    before = vbatch.open_run(workshop.folder / "run").status()
+    assert before["stop"]["code"] == "authentication"
+
+    silent = endpoint(dialect="openai", faults=parse_faults("hang:1"))
+    process = start_run(workshop.job(silent.base_url))
+    while not silent.sums["requests"] and process.poll() is None:
+        time.sleep(0.001)
+    process.kill()
+    process.communicate(timeout=30)
+
+    status = vbatch.open_run(workshop.folder / "run").status()
+    assert (status["state"], status["stop"], status["exit_code"]) == ("killed", None, None)
+    assert status["pid"] == process.pid
+    assert status["invocation"] != before["invocation"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from decimal import Decimal
 
 import pytest
 
@@ -143,3 +144,26 @@ def test_a_list_of_models_keeps_what_came_from_outside(monkeypatch):
 
     assert "canary" not in str(caught.value)
     assert "canary" not in caught.value.message
+
+
+def test_a_dry_run_tells_what_it_would_cost_at_most(endpoint, workshop):
+    server = endpoint(dialect="openai")
+    workshop.rows(4)
+    job = workshop.job(
+        server.base_url, request={"max_tokens": 100}, price={"input": 10, "output": 20}
+    )
+
+    ahead = api.rehearse(api.load(job))
+    paid = vbatch.run(job).cost
+
+    assert paid <= ahead.cost <= paid + 4 * (100 * 20 + 10 * 10) / Decimal(1_000_000)
+    assert f"tokens and ${ahead.cost:.4f}" in ahead.line()
+    assert ahead.as_json()["cost"] == float(ahead.cost)
+
+
+def test_a_dry_run_at_an_unknown_price_says_that_it_is_not_known(workshop):
+    workshop.rows(1)
+    job = workshop.job("https://api.openai.com/v1", endpoint={"model": "in-house-7b"})
+    ahead = api.rehearse(api.load(job))
+    assert ahead.cost is None
+    assert "at a price that is not known" in ahead.line()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vbatch import server
-from vbatch.api import looks, rehearsal
+from vbatch.api import estimating, looks, rehearsal
 from vbatch.api.apart import outcomes_of, summary_of
 from vbatch.api.blocking import blocking, to_its_end
 from vbatch.api.own_job import own_job, run_command
@@ -31,6 +31,7 @@ from vbatch.source.manifest import needs_root, write_manifest
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
+    from vbatch.api.estimating import Estimate
     from vbatch.api.looks import Findings
     from vbatch.api.rehearsal import Rehearsal
     from vbatch.api.summary import Summary
@@ -44,6 +45,7 @@ __all__ = [
     "Session",
     "arun",
     "check",
+    "estimate",
     "load",
     "models",
     "needs_root",
@@ -191,6 +193,32 @@ def rehearse(
         return blocking(
             rehearsal.rehearse(
                 job, clock=SystemClock(), limit=limit, fresh=fresh, accept_change=accept_change
+            )
+        )
+
+
+def estimate(
+    job: Job | str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    fresh: bool = False,
+    accept_change: bool = False,
+    answer_tokens: int | None = None,
+) -> Estimate:
+    """Return what is still to do of ``job`` and what it will come to; nothing is sent.
+
+    Only headers of images are read, and of more than some thousand rows a sample. ``answer_tokens``
+    is what an answer takes, where you know it. Raises what a run would raise before it sends.
+    """
+    loaded = load(job, overrides=overrides, fresh=fresh)
+    with keeping_secret(loaded.secrets):
+        return blocking(
+            estimating.estimate(
+                loaded,
+                clock=SystemClock(),
+                fresh=fresh,
+                accept_change=accept_change,
+                answer_tokens=answer_tokens,
             )
         )
 

@@ -29,9 +29,10 @@ class Chores:
         self._clock = clock
         self._tasks: list[asyncio.Task[None]] = []
 
-    def tick(self, chore: Callable[[], Awaitable[None]], *, failed: Callable[[str], None]) -> None:
-        """Do ``chore`` once a second. One that breaks is told of and not tried again."""
-        self._tasks.append(asyncio.create_task(self._tick(chore, failed)))
+    def tick(self, *chores: Callable[[], Awaitable[None]], failed: Callable[[str], None]) -> None:
+        """Do each once a second, apart from the others. One that breaks is told of and left."""
+        for chore in chores:
+            self._tasks.append(asyncio.create_task(self._tick(chore, failed)))
 
     def after(self, seconds: float, act: Callable[[], None]) -> None:
         """Call ``act`` after ``seconds``."""

@@ -12,6 +12,7 @@ from vbatch.errors import Mismatch
 from vbatch.job import Job, differences, load_job
 from vbatch.job.spoken import of_flags
 from vbatch.profile import Profile
+from vbatch.sink.schemas import SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,7 @@ def own_job(kept: Kept, run: Path, overrides: Sequence[str]) -> Job:
         env=os.environ,
         cwd=Path(kept.cwd),
         kept_profile=Profile.model_validate(kept.profile),
+        kept_schema=kept.question.get(SCHEMA),
     )
     changes = _changes(kept, load(overrides=kept.overrides))
     if changes:

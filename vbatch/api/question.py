@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from vbatch.errors import Mismatch
 from vbatch.job import differences
 from vbatch.sink.kept import Kept
+from vbatch.sink.schemas import SCHEMA
 
 if TYPE_CHECKING:
     from vbatch.job import Job
@@ -19,9 +20,19 @@ if TYPE_CHECKING:
 def check_question(kept: Kept | None, job: Job, *, has_answers: bool, accept: bool) -> None:
     """Refuse a job that asks something else than the run's answers were asked.
 
-    Raises Mismatch with the differences and the ways out.
+    Raises Mismatch with the differences and the ways out. A run's tables have the same columns
+    for all answers, so what decides about columns is refused even where changes are accepted.
     """
-    if kept is None or not has_answers or accept or kept.job_digest == job.digest:
+    if kept is None or not has_answers or kept.job_digest == job.digest:
+        return
+    for name in (SCHEMA, "request.raw"):
+        if kept.question.get(name) != job.question().get(name):
+            raise Mismatch(
+                f"{job.output} holds answers to another {name}, which cannot change within a run. "
+                "Choose another output; or --fresh to start over (the old run is renamed, never "
+                "deleted)."
+            )
+    if accept:
         return
     changes = "\n".join(f"  {change}" for change in differences(kept.question, job.question()))
     raise Mismatch(

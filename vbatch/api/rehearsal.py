@@ -7,27 +7,32 @@ import itertools
 import secrets
 from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vbatch.api.question import check_question, reach_digest
 from vbatch.api.todo import Todo
 from vbatch.api.wiring import loader_of, manifest_of
+from vbatch.costs.rates import dollars
 from vbatch.endpoint import tokens, wire
 from vbatch.errors import EndpointError, ImageError, Locked, redact
 from vbatch.records import BadRow, Item
 from vbatch.sink.holder import read_holder
 from vbatch.sink.layout import Layout
 from vbatch.sink.run_folder import RunFolder
+from vbatch.state import sum_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from vbatch.clock import Clock
+    from vbatch.costs.book import PriceBook
     from vbatch.job import Job
     from vbatch.records import JsonValue, ManifestScan
     from vbatch.source.loader import ImageLoader
     from vbatch.source.manifest import Manifest
+    from vbatch.state import Tally
 
 SHOWN = 20
 """Failures that are told one by one."""
@@ -46,6 +51,8 @@ class Rehearsal:
     images: int = 0
     image_bytes: int = 0
     tokens: int = 0
+    cost: Decimal | None = Decimal()
+    """USD of ``tokens``, with answers as long as is reserved for them; None: not known."""
     held_by: str | None = None
     """Who is at work on the run. Which rows are done cannot be told then: all count as to do."""
     codes: Counter[str] = field(default_factory=Counter)
@@ -59,7 +66,8 @@ class Rehearsal:
 
     def as_json(self) -> dict[str, JsonValue]:
         """The report as one JSON object."""
-        return asdict(replace(self, codes=Counter())) | {"codes": dict(self.codes)}
+        cost = None if self.cost is None else float(self.cost)
+        return asdict(replace(self, codes=Counter())) | {"codes": dict(self.codes), "cost": cost}
 
     def done_so_far(self) -> str:
         """How many rows need not be asked any more, for people."""
@@ -73,8 +81,14 @@ class Rehearsal:
         return (
             f"{self.rows:,} rows, {self.done_so_far()}; would send {self.requests:,} "
             f"requests with {self.images:,} images ({self.image_bytes / 1e6:,.1f} MB), about "
-            f"{self.tokens:,} tokens" + (f"; would fail: {failing}" if failing else "")
+            f"{self.tokens:,} tokens{self._priced()}"
+            + (f"; would fail: {failing}" if failing else "")
         )
+
+    def _priced(self) -> str:
+        if self.cost is None:
+            return ", at a price that is not known"
+        return f" and {dollars(self.cost)}" if self.requests else ""
 
 
 async def rehearse(
@@ -84,39 +98,62 @@ async def rehearse(
     limit: int | None = None,
     fresh: bool = False,
     accept_change: bool = False,
+    look: Callable[[Manifest, ManifestScan], None] | None = None,
 ) -> Rehearsal:
     """Read, render, prepare and build the rows still to do; send and write nothing.
 
-    ``fresh``: all of them, whatever run is there. Raises what a run would raise before its first
+    ``fresh``: all of them, whatever run is there. ``look`` is shown the manifest once it is
+    scanned, in a thread. Raises what a run would raise before its first
     request.
     """
-    todo: Todo | None = None
-    before: tuple[tuple[str, ...], ...] = ()
-    held_by = None
-    try:
-        if not fresh:
-            todo, before = await asyncio.to_thread(_todo, job, clock, accept_change=accept_change)
-    except Locked:
-        held_by = str(read_holder(Layout(root=Path(job.output)).lock) or "another process")
-    manifest = manifest_of(job, before)
+    known = await asyncio.to_thread(known_of, job, clock, fresh=fresh, accept_change=accept_change)
+    manifest = manifest_of(job, known.before)
     scan = await asyncio.to_thread(manifest.scan)
-    report = Rehearsal(rows=scan.rows, remote_images=scan.remote_images, held_by=held_by)
+    report = Rehearsal(rows=scan.rows, remote_images=scan.remote_images, held_by=known.held_by)
+    if look is not None:
+        await asyncio.to_thread(look, manifest, scan)
+    prices = job.price_book()
+    await asyncio.to_thread(prices.rate, job.model)  # the table takes a moment to load
     loader = loader_of(job, manifest, clock)
     try:
-        rows = _open_rows(manifest, scan, todo, report)
+        rows = _open_rows(manifest, scan, known.todo, report)
         rows = itertools.islice(rows, limit)
         while batch := await asyncio.to_thread(lambda: list(itertools.islice(rows, AT_ONCE))):
-            await asyncio.gather(*(_try(row, job, loader, report) for row in batch))
+            await asyncio.gather(*(_try(row, job, loader, prices, report) for row in batch))
     finally:
         await loader.close()
     return report
 
 
-def _todo(
-    job: Job, clock: Clock, *, accept_change: bool
-) -> tuple[Todo | None, tuple[tuple[str, ...], ...]]:
-    if not Layout(root=Path(job.output)).hidden.is_dir():
-        return None, ()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What a run's folder says: which rows are done, and what the run has spent so far.
+
+    ``todo`` is None where all rows are to do, ``before`` as ``Manifest`` takes it. ``spent`` sums
+    up all invocations; its times are as far apart as they worked together.
+    """
+
+    todo: Todo | None = None
+    before: tuple[tuple[str, ...], ...] = ()
+    held_by: str | None = None
+    spent: Tally = field(default_factory=lambda: _spent(()))
+
+
+def known_of(job: Job, clock: Clock, *, fresh: bool = False, accept_change: bool = False) -> Known:
+    """Read the run's folder, if there is one. Blocks.
+
+    Raises what a run would raise; where another process holds it, nothing is known but that.
+    """
+    layout = Layout(root=Path(job.output))
+    if fresh or not layout.hidden.is_dir():
+        return Known()
+    try:
+        return _read(job, clock, accept_change=accept_change)
+    except Locked:
+        return Known(held_by=str(read_holder(layout.lock) or "another process"))
+
+
+def _read(job: Job, clock: Clock, *, accept_change: bool) -> Known:
     folder = RunFolder.open(job.output, clock=clock, invocation=secrets.token_hex(6), brief=True)
     try:
         check_question(folder.kept, job, has_answers=folder.has_answers, accept=accept_change)
@@ -127,9 +164,17 @@ def _todo(
             job_digest=job.digest,
             reach_digest=reach_digest(job, job.digest, root),
         )
-        return todo, before
+        spent = _spent(folder.tallies.closed().by_key.values())
+        return Known(todo=todo, before=before, spent=spent)
     finally:
         folder.close()
+
+
+def _spent(tallies: Iterable[Tally]) -> Tally:
+    tallies = list(tallies)
+    total = sum_of(tallies)
+    total.finished_at = sum(tally.finished_at - tally.started_at for tally in tallies)
+    return total
 
 
 def _open_rows(
@@ -142,7 +187,9 @@ def _open_rows(
             report.done += 1
 
 
-async def _try(row: Item | BadRow, job: Job, loader: ImageLoader, report: Rehearsal) -> None:
+async def _try(
+    row: Item | BadRow, job: Job, loader: ImageLoader, prices: PriceBook, report: Rehearsal
+) -> None:
     if isinstance(row, BadRow):
         report.fail(row.id, "bad_row", row.message)
         return
@@ -156,4 +203,11 @@ async def _try(row: Item | BadRow, job: Job, loader: ImageLoader, report: Rehear
     report.requests += 1
     report.images += len(images)
     report.image_bytes += body.image_bytes
-    report.tokens += tokens.estimate(question, images)
+    answer = tokens.of_answer(question)
+    prompt = tokens.estimate(question, images) - answer
+    report.tokens += prompt + answer
+    rate = prices.rate(question.model)
+    if rate is None or report.cost is None:
+        report.cost = None
+    else:
+        report.cost += rate.of(prompt, answer)

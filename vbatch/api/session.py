@@ -20,21 +20,20 @@ from vbatch.api.replaced import Replaced
 from vbatch.api.retrying import Memory, Selection, answers_of, chosen
 from vbatch.api.secrecy import keeping_secret
 from vbatch.api.sharing import ledger_of
+from vbatch.api.spending import spending_of
 from vbatch.api.summary import Summary  # noqa: TC001 - as above
 from vbatch.api.taking import taken
 from vbatch.api.tally import Live
 from vbatch.api.teller import Teller
 from vbatch.api.todo import Todo
 from vbatch.api.watch import Watch
-from vbatch.api.wiring import limiter_of, loader_of, manifest_of, slots_of
-from vbatch.endpoint.budget import ByteBudget
+from vbatch.api.wiring import limiter_of, loader_of, manifest_of, preparing_of, same_of, slots_of
 from vbatch.endpoint.client import Client
 from vbatch.endpoint.settings import settings_of
 from vbatch.engine.breakers import Breakers
 from vbatch.engine.feed import Feed
 from vbatch.engine.local import Engine, stop_for
 from vbatch.engine.outcomes import Origin
-from vbatch.engine.preparing import Preparing
 from vbatch.engine.worker import Worker
 from vbatch.errors import JournalError, Locked, redact
 from vbatch.records import ProgressView, Stop  # noqa: TC001 - as above
@@ -199,8 +198,9 @@ class Session:
             secrets=self.job.secrets,
         )
         self._history = await asyncio.to_thread(self._folder.history)
-        before = self._folder.tallies.closed().by_key.values()
-        self._billed_before = sum_of(before).possibly_billed
+        before = self._folder.tallies.closed()
+        self._billed_before = sum_of(before.by_key.values()).possibly_billed
+        self._prices, self._budgets = await spending_of(self.job, before)
         if self._wish.selection is None:
             check_question(
                 self._folder.kept,
@@ -278,14 +278,14 @@ class Session:
             billed_before=self._billed_before,
         )
         self._engine = Engine(self._feed, worker, slots=self._slots, drain_s=self.job.retry.drain)
+        await self._keep_standing()  # killed from here on, it stands as killed
         await self._engine.__aenter__()
         self._running = self.begun = True
         self._log.tell(
             f"began, pid {os.getpid()}: {self._teller.rows:,} rows, {self._live.total_answered:,} "
             f"answered before; asks {self.job.model} at {self._label}, {self._slots} at once"
         )
-        self._chores.tick(self._look, failed=self._log.tell)
-        self._chores.tick(self._keep_standing, failed=self._log.tell)
+        self._chores.tick(self._look, self._keep_standing, failed=self._log.tell)
         if (longest := self.job.limits.max_duration) is not None:
             left = max(0.0, longest - (self._clock.monotonic() - self._started))
             self._chores.after(left, partial(self._engine.stop, OUT_OF_TIME))
@@ -297,6 +297,7 @@ class Session:
     def _worker(self) -> Worker:
         job, limits = self.job, self.job.limits
         self._limiter = limiter_of(job, self._slots, self._clock, self._ledger)
+        same = None if self._wish.selection else same_of(job, self._hidden, self._stack)
         return Worker(
             job=job,
             origin=Origin(
@@ -307,22 +308,19 @@ class Session:
                 endpoint=self._label,
                 model=job.model,
                 max_ambiguous=job.retry.max_ambiguous,
-                price=job.price,
+                price=self._prices,
             ),
-            preparing=Preparing(
-                self._loader, ByteBudget(limits.max_bytes_in_flight, clock=self._clock)
-            ),
+            preparing=preparing_of(job, self._loader, self._clock),
             client=self._client,
             limiter=self._limiter,
             breakers=Breakers(limits, address=job.base_url, timeout_s=job.retry.timeout),
+            budgets=self._budgets,
             record=self._record,
             past=self._todo.past,
+            same=same,
             clock=self._clock,
-            stop_run=self._stop_engine,
+            stop_run=lambda stop: self._engine.stop(stop),  # noqa: PLW0108 - it comes later
         )
-
-    def _stop_engine(self, stop: Stop) -> None:
-        self._engine.stop(stop)
 
     async def _record(self, event: Event) -> None:
         """Count what is written: that goes on also where nobody waits for it any more."""

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from decimal import Decimal  # noqa: TC003
 from pathlib import Path  # noqa: TC003
 
+from vbatch.costs.rates import dollars
 from vbatch.errors import Exit
 from vbatch.records import JsonValue, Stop  # noqa: TC001
 
@@ -17,8 +18,9 @@ class Summary:
 
     ``answered`` and ``failed`` count rows of this invocation; the ``total_`` fields
     those of the whole run. ``left`` rows are still to do. ``possibly_billed``
-    counts requests of this invocation whose fate is not known. ``codes`` counts this invocation's
-    failures, ``finish_reasons`` its answers that are not plainly finished.
+    counts requests of this invocation whose fate is not known. Tokens and USD are of
+    this invocation; the ``wasted_`` ones led to no answer that is kept. ``codes`` counts this
+    invocation's failures, ``finish_reasons`` its answers that are not plainly finished.
     """
 
     run: Path
@@ -33,7 +35,9 @@ class Summary:
     total_possibly_billed: int = 0
     requests: int = 0
     total_tokens: int = 0
+    wasted_tokens: int = 0
     cost: Decimal | None = None
+    wasted_cost: Decimal | None = None
     at_least: bool = False
     """Whether tokens and cost are lower bounds: some answers came without usage."""
     elapsed_s: float = 0.0
@@ -59,7 +63,8 @@ class Summary:
     def as_json(self) -> dict[str, JsonValue]:
         """The summary as one JSON object."""
         fields = asdict(self) | {"run": str(self.run), "exit_code": int(self.exit_code)}
-        fields["cost"] = None if self.cost is None else float(self.cost)
+        for name in ("cost", "wasted_cost"):
+            fields[name] = None if fields[name] is None else float(fields[name])
         fields["line"] = self.line()
         return fields
 
@@ -84,10 +89,16 @@ class Summary:
             details.append("answers that ended early: " + _counted(self.finish_reasons))
         at_least = "≥ " if self.at_least else ""
         if self.requests:
-            details.append(f"{at_least}{self.total_tokens:,} tokens")
+            details.append(f"{at_least}{self.total_tokens:,} tokens{self._wasted()}")
         if self.cost is not None:
-            details.append(f"{at_least}${self.cost:.4f}")
+            details.append(f"{at_least}{dollars(self.cost)}")
         return details
+
+    def _wasted(self) -> str:
+        if not self.wasted_tokens:
+            return ""
+        cost = "" if self.wasted_cost is None else f" ({dollars(self.wasted_cost)})"
+        return f", {self.wasted_tokens:,} of them wasted{cost}"
 
     def _next(self) -> str:
         return f" · next: {self.again}" if self.again else f" · {self.run}"

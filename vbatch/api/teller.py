@@ -96,7 +96,9 @@ class Teller:
             total_possibly_billed=self.billed_before + sums.possibly_billed,
             requests=sums.requests,
             total_tokens=sums.total_tokens,
+            wasted_tokens=sums.wasted_tokens,
             cost=sums.cost,
+            wasted_cost=sums.wasted_cost,
             at_least=bool(sums.unreported) or at_least,
             elapsed_s=self.clock.monotonic() - self.started,
             stop=stop,
@@ -116,6 +118,8 @@ class Teller:
             notices.append(
                 "images of one row asked for different detail: the highest was sent for all"
             )
+        if self.worker.found_again:
+            notices.append(f"{self.worker.found_again:,} had been answered to the same question")
         suspects = len(self.worker.client.suspect_ids)
         if suspects:
             notices.append(

@@ -6,13 +6,18 @@ import resource
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vbatch.endpoint.budget import ByteBudget
 from vbatch.endpoint.limits import Limiter
+from vbatch.engine.preparing import Preparing
+from vbatch.engine.same import Same
 from vbatch.errors import JobError
+from vbatch.sink.answers import AnswerCache, unpaid
 from vbatch.source.loader import ImageLoader
 from vbatch.source.manifest import Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AsyncExitStack
 
     from vbatch.clock import Clock
     from vbatch.endpoint.ledger import Ledger
@@ -36,19 +41,39 @@ def manifest_of(job: Job, template_columns_before: Sequence[Sequence[str]] = ())
 def loader_of(job: Job, manifest: Manifest, clock: Clock) -> ImageLoader:
     """What prepares a job's images. Raises JobError for a root that is not there."""
     images, dialect = job.images, job.profile.images
-    for root in images.root:
-        if not Path(root).is_dir():
-            raise JobError(f"images.root: there is no folder {root}")
     return ImageLoader(
         limits=job.image_limits(),
         send=images.send,
         urls=dialect.urls,
-        roots=job.roots(manifest.root),
+        roots=roots_of(job, manifest),
         allow_private_urls=images.allow_private_urls,
         max_count=dialect.max_count,
         max_request_bytes=dialect.max_raw_request_bytes,
         clock=clock,
     )
+
+
+def preparing_of(job: Job, loader: ImageLoader, clock: Clock) -> Preparing:
+    """What prepares a job's images, within its budget of bytes."""
+    return Preparing(loader, ByteBudget(job.limits.max_bytes_in_flight, clock=clock))
+
+
+def same_of(job: Job, hidden: Path, stack: AsyncExitStack) -> Same | None:
+    """Where the same question finds its answer, if the job wants that: see ``engine.same``."""
+    if not job.dedupe and job.cache.path is None:
+        return None
+    cache = AnswerCache(Path(job.cache.path) if job.cache.path else hidden / "answers.sqlite")
+    stack.callback(cache.close)
+    where = "" if job.profile.starts_here else job.base_url  # else another port each time
+    return Same(cache, where=f"{job.profile.name} {where}", unpaid=unpaid)
+
+
+def roots_of(job: Job, manifest: Manifest) -> tuple[Path, ...]:
+    """Where local images must lie. Raises JobError for a root that is not there."""
+    for root in job.images.root:
+        if not Path(root).is_dir():
+            raise JobError(f"images.root: there is no folder {root}")
+    return job.roots(manifest.root)
 
 
 def limiter_of(job: Job, slots: int, clock: Clock, ledger: Ledger | None = None) -> Limiter:
@@ -71,4 +96,5 @@ def slots_of(job: Job) -> int:
     if asked != "auto":
         return asked
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(1, min(AUTO_IN_FLIGHT, int(OPEN_FILES_SHARE * files)))
+    most = min(AUTO_IN_FLIGHT, job.profile.max_in_flight or AUTO_IN_FLIGHT)
+    return max(1, min(most, int(OPEN_FILES_SHARE * files)))

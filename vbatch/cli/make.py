@@ -41,10 +41,15 @@ prompt = "Describe this picture in one sentence."
 # requests_per_minute = 600
 # tokens_per_minute = 200000
 # max_in_flight = 64
+# max_cost = 5.0               # USD of one `vbatch run`; see `vbatch estimate {file}`
 
 [retry]
 # max_attempts = 6
 # timeout = "300s"
+
+# [price]                      # USD per million tokens, where the built-in table has none
+# input = 2.5
+# output = 10
 """
 
 

@@ -14,7 +14,6 @@ from itertools import accumulate, chain, islice
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pybase64
 
 from vbatch.columns.moments import count_type, reader, writer
@@ -144,6 +143,8 @@ def _decode_counts(values: Sequence[JsonValue], t: pa.DataType) -> pa.Array:
 
 
 def _encode_lists(array: pa.Array) -> list[JsonValue]:
+    import pyarrow.compute as pc  # noqa: PLC0415 - 9 MB that most runs never need
+
     children = iter(encode(array.flatten()))
     lengths = pc.list_value_length(array).to_pylist()
     present = array.is_valid().to_pylist()
@@ -207,7 +208,11 @@ def _decode_maps(values: Sequence[JsonValue], t: pa.DataType) -> pa.Array:
     keys = decode([pair[0] for pair in pairs], t.key_type)
     items = decode([pair[1] for pair in pairs], t.item_type)
     entries = pa.MapArray.from_arrays(_offsets(listed, pa.int32()), keys, items, type=t)
-    return pc.if_else(_nulls(listed), None, entries) if None in listed else entries
+    if None not in listed:
+        return entries
+    import pyarrow.compute as pc  # noqa: PLC0415 - 9 MB that most runs never need
+
+    return pc.if_else(_nulls(listed), None, entries)
 
 
 def _offsets(values: Sequence[JsonValue], t: pa.DataType) -> pa.Array:

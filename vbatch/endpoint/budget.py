@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vbatch.endpoint.line import Line
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from vbatch.clock import Clock
 
 
@@ -30,15 +27,6 @@ class ByteBudget:
         self._line = Line[int](clock, self)
         self._growth = _Growth(self)
         self._growing = Line[_Grown](clock, self._growth)
-
-    @asynccontextmanager
-    async def hold(self, n: int) -> AsyncIterator[None]:
-        """Hold ``n`` bytes as long as the block lasts."""
-        await self.acquire(n)
-        try:
-            yield
-        finally:
-            self.release(n)
 
     async def acquire(self, n: int) -> None:
         """Wait until ``n`` bytes are free, and hold them. Cancelled, it holds nothing."""

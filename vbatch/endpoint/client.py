@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -13,12 +13,14 @@ from yarl import URL
 from vbatch.endpoint import refusals, replies, seam
 from vbatch.endpoint.connection import GuardedConnector
 from vbatch.endpoint.deadlines import Deadlines
+from vbatch.endpoint.events import BrokenStreamError
 from vbatch.endpoint.exchange import Exchanges, Response, Upload
 from vbatch.endpoint.models import ModelInfo, read_models
 from vbatch.endpoint.reply import NotJsonError, Reply
-from vbatch.endpoint.strings import OutsizedJsonError
+from vbatch.endpoint.streamed import LongStreamError, Streamed
+from vbatch.endpoint.strings import OutsizedJsonError, whole
 from vbatch.endpoint.waits import limit_headers
-from vbatch.errors import AmbiguousError, EndpointError, PermanentError
+from vbatch.errors import AmbiguousError, EndpointError, PermanentError, redact
 from vbatch.version import __version__
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from vbatch.clock import Clock
     from vbatch.endpoint.body import Body
+    from vbatch.endpoint.deadlines import Attempt
     from vbatch.endpoint.limit_headers import LimitHeaders
     from vbatch.endpoint.settings import ClientSettings
     from vbatch.records import Completion
@@ -39,11 +42,15 @@ LONGEST_GAP_S = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A parsed answer. ``latency_s``: from sending to having read it; ``limits``: its headers'."""
+    """A parsed answer. ``latency_s``: from sending to having read it; ``limits``: its headers'.
+
+    ``first_token_s``: from sending to the first word of an answer that was streamed.
+    """
 
     completion: Completion
     latency_s: float
     limits: LimitHeaders
+    first_token_s: float | None = None
 
 
 class Client:
@@ -58,7 +65,6 @@ class Client:
         self._headers = {
             "Accept": "application/json",
             "User-Agent": f"vbatch/{__version__}",
-            **settings.sent_headers(),
         }
         proxy = settings.proxy_url()
         self._proxy = None if proxy is None else URL(proxy)
@@ -111,6 +117,9 @@ class Client:
         completion = replies.read(
             reply, model=body.model, secrets=self._secrets, credentials=self._credentials
         )
+        if self._settings.keep_raw:
+            raw = redact(whole(reply.text()), self._credentials)
+            completion = replace(completion, raw=raw)
         upload.note_answer(tag)
         return Answer(
             completion=completion,
@@ -118,6 +127,7 @@ class Client:
             limits=limit_headers(
                 reply.headers, reply.received_at, window_s=self._settings.limit_window_s
             ),
+            first_token_s=None if reply.begun_at is None else reply.begun_at - started,
         )
 
     async def models(self) -> list[ModelInfo]:
@@ -134,10 +144,10 @@ class Client:
     async def _exchange(self, exchanges: Exchanges, upload: Upload) -> Reply:
         """One request and its whole reply, within one deadline."""
         try:
-            with self._deadlines.attempt():
+            with self._deadlines.attempt() as attempt:
                 exchange = await exchanges.begin(upload)
                 try:
-                    return await self._read(await exchange.response(), upload)
+                    return await self._read(await exchange.response(), upload, attempt)
                 finally:
                     exchange.end()
         except seam.FOREIGN as error:
@@ -152,11 +162,13 @@ class Client:
                     foreign.with_traceback(None)
             raise ours from None
 
-    async def _read(self, response: Response, upload: Upload) -> Reply:
+    async def _read(self, response: Response, upload: Upload, attempt: Attempt) -> Reply:
         """Read an answer to its end, or as far as it may be long."""
         success = _is_success(response.status)
         if success and not upload.sent:
             raise self._hasty(response)
+        if success and _is_stream(response):
+            return await self._read_stream(response, attempt)
         cap = self._settings.max_response_bytes if success else MAX_ERROR_BYTES
         body = await _read_up_to(cap, response.content)
         if success and len(body) > cap:
@@ -166,6 +178,30 @@ class Client:
             headers=response.headers,
             body=body[:cap],
             received_at=self._clock.time(),
+        )
+
+    async def _read_stream(self, response: Response, attempt: Attempt) -> Reply:
+        """Read a streamed answer; silence, not its length, is what ends the patience with it."""
+        streamed = Streamed(response, cap=self._settings.max_response_bytes)
+        begun_at = None
+        try:
+            async for _ in streamed.pieces():
+                self._deadlines.renew(attempt)
+                if begun_at is None and streamed.begun:
+                    begun_at = self._clock.monotonic()
+            body = streamed.body()
+        except LongStreamError:
+            raise self._too_large(response) from None
+        except BrokenStreamError as error:
+            raise AmbiguousError(
+                "bad_response", f"{self._host}: {error}", status=response.status
+            ) from None
+        return Reply(
+            status=response.status,
+            headers=response.headers,
+            body=body,
+            received_at=self._clock.time(),
+            begun_at=begun_at,
         )
 
     def _hasty(self, response: Response) -> EndpointError:
@@ -189,7 +225,7 @@ class Client:
             self._connector,
             method,
             URL(self._settings.url(path)),
-            headers={**post, **self._headers},
+            headers={**post, **self._headers, **self._settings.sent_headers(for_models=not post)},
             proxy=self._proxy,
             timeout=aiohttp.ClientTimeout(
                 total=None,
@@ -225,6 +261,10 @@ async def _read_up_to(cap: int, content: aiohttp.StreamReader) -> bytes:
         chunks.append(await content.readany())
         size += len(chunks[-1])
     return b"".join(chunks)
+
+
+def _is_stream(response: Response) -> bool:
+    return response.headers.get("Content-Type", "").lower().startswith("text/event-stream")
 
 
 def _is_success(status: int) -> bool:

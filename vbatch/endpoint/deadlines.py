@@ -38,6 +38,13 @@ class Deadlines:
         """Return the context of one attempt of the current task."""
         return Attempt(self._running, self._clock.monotonic() + self._timeout_s)
 
+    def renew(self, attempt: Attempt) -> None:
+        """Give a running attempt its whole time again: it has been heard of."""
+        if attempt in self._running:
+            del self._running[attempt]
+            attempt.due = self._clock.monotonic() + self._timeout_s
+            self._running[attempt] = None
+
     async def sweep(self) -> None:
         """End what is overdue, once per ``sweep_s``, until cancelled."""
         now = self._clock.monotonic()

@@ -29,13 +29,15 @@ class NotJsonError(ValueError):
 class Reply:
     """One HTTP answer. ``headers`` finds lower-case names; ``body`` is decompressed.
 
-    ``received_at`` is in seconds since the epoch.
+    ``received_at`` is in seconds since the epoch; ``begun_at`` is when the first word of a streamed
+    answer came (seconds, monotonic).
     """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = field(default=b"", repr=False)
     received_at: float = 0.0
+    begun_at: float | None = None
 
     def text(self) -> str:
         """The body as text; what is no UTF-8 becomes U+FFFD."""

@@ -1,9 +1,8 @@
 """About how many tokens a request costs, to reserve before it is sent. Pure.
 
-Images by OpenAI's published rule for tiled models (its guide to images and vision): fit into
-2048 by 2048 pixels, bring the shorter side down to 768, then 170 for each tile of 512 by 512 and 85
-for the image itself; ``low`` detail is 85 in all. Other models count otherwise, by a factor of
-about three at most; the limiter corrects the reservation by what the answer reports.
+Pictures by their model's published formula (``vbatch.costs.pictures``), text by OpenAI's rule of
+thumb of four bytes a token. The limiter and the budgets correct what was reserved by what the
+answer reports.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING
 
+from vbatch.costs.pictures import UNSEEN_SIDE, formula_of
 from vbatch.records import PreparedImage
 
 if TYPE_CHECKING:
@@ -19,38 +19,47 @@ if TYPE_CHECKING:
     from vbatch.endpoint.wire import Question
     from vbatch.records import SentImage
 
-BASE_TOKENS = 85
-TILE_TOKENS = 170
-TILE_SIDE = 512
-LONGER_SIDE = 2048
-SHORTER_SIDE = 768
-UNSEEN_TOKENS = BASE_TOKENS + 4 * TILE_TOKENS
-"""For an image by URL, whose size we do not know: that of a square one."""
 BYTES_PER_TOKEN = 4
 ANSWER_TOKENS = 300
 """Expected of an answer that nothing caps. A cap is reserved in full, as gateways do."""
 WRAPPING_TOKENS = 10
+_CAPS = ("max_completion_tokens", "max_tokens")
 
 
 def estimate(question: Question, images: Sequence[SentImage]) -> int:
     """Return roughly how many tokens question and answer take together."""
-    text = f"{question.system or ''}{question.prompt or ''}".encode(errors="replace")
-    seen = sum(_image_tokens(image, image.detail or question.detail) for image in images)
-    answer = ANSWER_TOKENS if question.max_tokens is None else max(question.max_tokens, 0)
-    return WRAPPING_TOKENS + ceil(len(text) / BYTES_PER_TOKEN) + seen + answer
+    return WRAPPING_TOKENS + of_prompt(question, images) + of_answer(question)
 
 
-def image_tokens(width: int, height: int) -> int:
-    """Return what an image of ``width`` by ``height`` pixels takes in high detail."""
-    longer, shorter = max(width, height, 1), max(min(width, height), 1)
-    scale = min(1.0, LONGER_SIDE / longer, SHORTER_SIDE / shorter)
-    tiles = ceil(width * scale / TILE_SIDE) * ceil(height * scale / TILE_SIDE)
-    return BASE_TOKENS + TILE_TOKENS * tiles
+def of_prompt(question: Question, images: Sequence[SentImage]) -> int:
+    """Return what text and images take; an image by URL counts as a square of usual size."""
+    formula = formula_of(question.model)
+    seen = 0
+    for image in images:
+        detail = image.detail or question.detail
+        if isinstance(image, PreparedImage):
+            seen += formula(image.width, image.height, detail)
+        else:
+            seen += formula(UNSEEN_SIDE, UNSEEN_SIDE, detail)
+    return of_text(f"{question.system or ''}{question.prompt or ''}") + seen
 
 
-def _image_tokens(image: SentImage, detail: str | None) -> int:
-    if detail == "low":
-        return BASE_TOKENS
-    if isinstance(image, PreparedImage):
-        return image_tokens(image.width, image.height)
-    return UNSEEN_TOKENS
+def of_text(text: str) -> int:
+    """Return what text takes."""
+    return ceil(len(text.encode(errors="replace")) / BYTES_PER_TOKEN)
+
+
+def of_answer(question: Question) -> int:
+    """Return what is reserved for the answer: its cap, else what answers usually take."""
+    cap = cap_of(question)
+    return ANSWER_TOKENS if cap is None else max(cap, 0)
+
+
+def cap_of(question: Question) -> int | None:
+    """Return the most tokens the answer may have, by whichever name; of several, all together."""
+    if not question.extra:
+        return question.max_tokens
+    caps = (question.max_tokens, *(question.extra.get(name) for name in _CAPS))
+    cap = next((cap for cap in caps if type(cap) is int), None)
+    choices = question.extra.get("n")
+    return cap * choices if cap is not None and type(choices) is int and choices > 1 else cap

@@ -9,6 +9,7 @@ from collections.abc import Mapping  # noqa: TC003 - dataclasses resolve their a
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from vbatch.endpoint import structured
 from vbatch.endpoint.body import Body, Splice, TokenField
 from vbatch.endpoint.strings import OutsizedJsonError, dump
 from vbatch.errors import PermanentError
@@ -26,6 +27,9 @@ _TOKEN_FIELDS: tuple[TokenField, ...] = ("max_tokens", "max_completion_tokens")
 _OURS = frozenset({"messages", "stream"})
 _DETAILS = ("low", "auto", "high")
 
+Unfit = tuple[str, str]
+"""The text of an answer that did not follow the schema, and what is wrong with it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
@@ -40,6 +44,7 @@ class Question:
     max_tokens: int | None = None
     temperature: float | None = None
     detail: str | None = None
+    stream: bool = False
     extra: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
@@ -52,15 +57,22 @@ def question(job: Job, item: Item) -> Question:
     if item.body is not None:
         return _asked_by(item.body, job.model)
     request = job.request
+    schema, form = request.response_schema, job.profile.request.structured
     fields: dict[str, JsonValue] = {
         "model": job.model,
         "max_tokens": request.max_tokens,
         "temperature": request.temperature,
         "detail": request.detail,
+        "response_format": None if schema is None else structured.response_format(schema, form),
+        "tools": request.tools,
+        "tool_choice": request.tool_choice,
         **request.extra,
     }
     fields.update((name, value) for name, value in item.params.items() if value is not None)
-    return _question(fields, prompt=item.prompt, system=item.system)
+    prompt = item.prompt
+    if schema is not None and form != "json_schema":
+        prompt = "\n\n".join(filter(None, (prompt, structured.instructions(schema))))
+    return _question(fields, prompt=prompt, system=item.system, stream=request.stream)
 
 
 def build(
@@ -70,18 +82,20 @@ def build(
     profile: Profile,
     *,
     token_field: TokenField | None = None,
+    unfit: Unfit | None = None,
 ) -> Body:
     """Return the body that asks ``question`` about ``images``, in the profile's dialect.
 
-    ``token_field`` names the token cap where the endpoint refused the profile's name for it. A line
+    ``token_field`` names the token cap where the endpoint refused the profile's name for it. With
+    ``unfit`` the question is put again, with that answer to it and what is wrong with it. A line
     in OpenAI's Batch format is sent as it is. Raises PermanentError ``invalid_request`` for params
     that JSON cannot hold.
     """
     dialect = profile.request
     if item.body is not None:
-        return _as_it_is(item.body, question.model, dialect, token_field)
+        return _as_it_is(item.body, question.model, dialect, token_field, unfit)
     details = _details(question, images)
-    return _filled(_frame(question, dialect, token_field, details), images, details)
+    return _filled(_frame(question, dialect, token_field, details, unfit), images, details)
 
 
 class Writer:
@@ -112,11 +126,13 @@ class Writer:
         item: Item,
         images: Sequence[SentImage],
         token_field: TokenField | None,
+        *,
+        unfit: Unfit | None = None,
     ) -> Body:
         """As ``build``."""
         profile = self._job.profile
-        if question is not self._asked or profile.request.detail == "body":
-            return build(question, item, images, profile, token_field=token_field)
+        if unfit or question is not self._asked or profile.request.detail == "body":
+            return build(question, item, images, profile, token_field=token_field, unfit=unfit)
         details = _details(question, images)
         frame = self._frames.get(token_field)
         if frame is None:
@@ -146,6 +162,7 @@ def _frame(
     dialect: RequestDialect,
     token_field: TokenField | None,
     details: Sequence[str | None],
+    unfit: Unfit | None = None,
 ) -> _Frame:
     """What stands around images of these ``details``, which matter to some dialects."""
     fields = _fields(question, dialect, token_field)
@@ -153,9 +170,9 @@ def _frame(
         _put(fields, "detail", _highest(details or [question.detail]))
     return _Frame(
         model=question.model,
-        token_field=token_field or dialect.token_field,
+        token_field=_named_cap(fields, token_field or dialect.token_field),
         opening=_opening(question),
-        closing=_closing(fields, dialect.drop),
+        closing=_closing(fields, dialect.drop, unfit),
         has_prompt=bool(question.prompt),
         in_parts=dialect.detail == "image_url" and "detail" not in dialect.drop,
         detail_merged=dialect.detail == "body" and len(set(filter(None, details))) > 1,
@@ -179,13 +196,18 @@ def _as_it_is(
     model: str,
     dialect: RequestDialect,
     token_field: TokenField | None,
+    unfit: Unfit | None,
 ) -> Body:
     """A line in OpenAI's Batch format."""
     fields = dict(body)
     _rename_cap(fields, token_field)
+    messages = fields.get("messages")
+    if unfit is not None and isinstance(messages, list):
+        fields["messages"] = [*messages, *_reproach(unfit)]
     splice = Splice()
     splice.write(_dump(fields))
-    return splice.body(model=model, token_field=token_field or dialect.token_field)
+    named = _named_cap(fields, token_field or dialect.token_field)
+    return splice.body(model=model, token_field=named)
 
 
 def _asked_by(body: Mapping[str, JsonValue], model: str) -> Question:
@@ -195,7 +217,11 @@ def _asked_by(body: Mapping[str, JsonValue], model: str) -> Question:
 
 
 def _question(
-    fields: dict[str, JsonValue], *, prompt: str | None = None, system: str | None = None
+    fields: dict[str, JsonValue],
+    *,
+    prompt: str | None = None,
+    system: str | None = None,
+    stream: bool = False,
 ) -> Question:
     """Sort ``fields`` into those with a type of their own and the rest."""
     return Question(
@@ -205,6 +231,7 @@ def _question(
         max_tokens=_take(fields, "max_tokens", int),
         temperature=_take(fields, "temperature", (int, float)),
         detail=_take(fields, "detail", str),
+        stream=stream,
         extra={k: v for k, v in fields.items() if v is not None and k not in _OURS},
     )
 
@@ -226,7 +253,13 @@ def _fields(
     _put(fields, token_field or dialect.token_field, question.max_tokens)
     _put(fields, "temperature", question.temperature)
     fields.update(question.extra)
+    if question.stream:
+        fields["stream"] = True
+        if dialect.stream_usage:
+            fields.setdefault("stream_options", {"include_usage": True})
     _rename_cap(fields, token_field)
+    if dialect.rename:
+        return {dialect.rename.get(name, name): value for name, value in fields.items()}
     return fields
 
 
@@ -239,6 +272,12 @@ def _rename_cap(fields: dict[str, JsonValue], token_field: TokenField | None) ->
     for other in _TOKEN_FIELDS:
         if token_field is not None and other != token_field and other in fields:
             fields.setdefault(token_field, fields.pop(other))
+
+
+def _named_cap(fields: Mapping[str, JsonValue], usual: TokenField) -> TokenField:
+    """The name under which the token cap is sent: what a user wrote may bear the other one."""
+    named = [name for name in _TOKEN_FIELDS if name in fields]
+    return named[0] if len(named) == 1 else usual
 
 
 def _opening(question: Question) -> bytes:
@@ -262,10 +301,23 @@ def _add_image(splice: Splice, image: SentImage, detail: str | None) -> None:
     splice.write(b"}}" if detail is None else b',"detail":' + dump(detail) + b"}}")
 
 
-def _closing(fields: Mapping[str, JsonValue], drop: Sequence[str]) -> bytes:
+def _closing(
+    fields: Mapping[str, JsonValue], drop: Sequence[str], unfit: Unfit | None = None
+) -> bytes:
     if drop:
         fields = {name: value for name, value in fields.items() if name not in drop}
-    return b"]}]," + _dump(fields)[1:] if fields else b"]}]}"
+    further = b"" if unfit is None else b"," + dump(_reproach(unfit))[1:-1]
+    messages = b"]}" + further + b"]"
+    return messages + b"," + _dump(fields)[1:] if fields else messages + b"}"
+
+
+def _reproach(unfit: Unfit) -> list[JsonValue]:
+    """The messages that follow an answer which did not follow the schema."""
+    text, complaint = unfit
+    return [
+        {"role": "assistant", "content": text},
+        {"role": "user", "content": structured.reproach(complaint)},
+    ]
 
 
 def _dump(fields: Mapping[str, JsonValue]) -> bytes:

@@ -33,13 +33,11 @@ class Breakers:
         self._first: list[tuple[str, str]] | None = []
         self._recent: deque[bool] = deque(maxlen=RATE_WINDOW)
         self._cuts: deque[float] = deque(maxlen=CUTS_THAT_AGREE)
-        self._tokens = 0
         self.notice: str | None = None
         """A pattern the operator should know of, once seen."""
 
     def attempt_failed(self, error: EndpointError, elapsed_s: float) -> Stop | None:
         """An attempt ended in ``error`` after ``elapsed_s``."""
-        self._tokens += (error.usage.total_tokens or 0) if error.usage else 0
         if isinstance(error, FatalError):
             return Stop(exit_code=error.exit_code, code=error.code, message=error.message)
         if isinstance(error, AmbiguousError) and elapsed_s < self._timeout_s:
@@ -52,24 +50,10 @@ class Breakers:
             self._answered = True
             self._first = None
             self._recent.append(False)
-            self._tokens += outcome.completion.usage.total_tokens or 0
             return None
         if outcome.stage in {"request", "answer"}:
             self._recent.append(True)
         return self._all_alike(outcome) or self._too_many_fail()
-
-    def may_spend(self, tokens: int) -> Stop | None:
-        """Whether requests in flight that may cost ``tokens`` in all still fit the budget."""
-        budget = self._limits.max_tokens_total
-        if budget is None or self._tokens + tokens <= budget:
-            return None
-        return Stop(
-            exit_code=Exit.NEEDS_A_PERSON,
-            code="budget",
-            message=f"limits.max_tokens_total = {budget:,} has no room for another request "
-            f"({self._tokens:,} spent, {tokens:,} reserved for it and those on their way)",
-            advice="raise limits.max_tokens_total, or run again: it counts per invocation",
-        )
 
     def _unanswered(self, error: EndpointError) -> Stop | None:
         if error.suspect == "wrong_url":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from vbatch.columns import exact
 from vbatch.errors import EndpointError, Fault
 from vbatch.records import (
     Attempt,
@@ -21,13 +22,13 @@ from vbatch.records import (
 from vbatch.source.manifest.batch import image_references
 
 if TYPE_CHECKING:
-    from decimal import Decimal
-
+    from vbatch.costs.book import PriceBook
     from vbatch.engine.tries import Tries
-    from vbatch.job import Price
     from vbatch.state import Past
 
 Stage = Literal["manifest", "image", "request", "answer"]
+FIRST_TOKEN = "vbatch.first_token_s"  # noqa: S105 - no secret
+"""In ``extra``: seconds from sending to the first word of a streamed answer."""
 ANSWER_CODES = frozenset({"bad_response", "empty_answer", "response_too_large", "schema_mismatch"})
 
 
@@ -45,11 +46,7 @@ class Origin:
     endpoint: str
     model: str
     max_ambiguous: int
-    price: Price
-
-    def cost(self, usage: Usage) -> Decimal | None:
-        """What an answer cost in USD: as the endpoint says, else by the job's price, else None."""
-        return self.price.cost(usage) if usage.cost is None else usage.cost
+    price: PriceBook
 
 
 def result_of(
@@ -62,8 +59,9 @@ def result_of(
     past: Past,
     finished_at: float,
     latency_s: float,
+    first_token_s: float | None = None,
 ) -> Result:
-    """The answered row."""
+    """The answered row; of a streamed answer ``extra`` tells when its first word came."""
     return Result(
         id=item.id,
         row=item.row,
@@ -82,8 +80,13 @@ def result_of(
         job_digest=origin.job_digest,
         invocation=origin.invocation,
         passthrough=item.passthrough,
-        extra=item.extra,
+        extra=item.extra if first_token_s is None else _with(item.extra, first_token_s),
     )
+
+
+def _with(extra: str | None, first_token_s: float) -> str:
+    said = exact.loads(extra) if extra else {}
+    return exact.dumps({**said, FIRST_TOKEN: round(first_token_s, 4)}).decode()
 
 
 def _references(item: Item) -> tuple[str | None, ...]:

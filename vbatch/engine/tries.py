@@ -36,10 +36,19 @@ class Step(Enum):
     NAP = "waiting for another try"
 
 
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """An answer that did not follow the schema, and what is wrong with it."""
+
+    text: str
+    complaint: str
+
+
 @dataclass(slots=True)
 class Tries:
     """One row's attempts so far. ``wasted`` is what its failed attempts were reported to cost.
 
+    ``invalid`` counts the answers that did not follow the job's schema; ``unfit`` is the last one.
     ``step`` is what the row is at, ``since`` when (seconds, monotonic).
     """
 
@@ -50,6 +59,8 @@ class Tries:
     internal_errors: int = 0
     wasted: Usage = field(default_factory=Usage)
     mended: frozenset[Remedy] = frozenset()
+    invalid: int = 0
+    unfit: Unfit | None = None
     step: Step = Step.PREPARING
     since: float = 0.0
 
@@ -80,6 +91,12 @@ class Tries:
     def mend(self, remedy: Remedy) -> None:
         """Apply a remedy from the next attempt on; each is tried once."""
         self.mended |= {remedy}
+
+    def may_ask_again(self, unfit: Unfit, retry: Retry) -> bool:
+        """Whether an answer that is ``unfit`` is worth another request, which then speaks of it."""
+        self.invalid += 1
+        self.unfit = unfit
+        return self.invalid <= retry.on_invalid
 
     def _refusals_left(self, retry: Retry) -> bool:
         return self.counted < retry.max_attempts and self.internal_errors < INTERNAL_ERRORS_PER_ROW

@@ -11,7 +11,10 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from vbatch.endpoint import tokens, wire
 from vbatch.endpoint.limits import Stopped
+from vbatch.engine.answers import Answers, UnfitError
+from vbatch.engine.asking import Asking, Ready, asked, has, told, tried
 from vbatch.engine.backoff import backoff_s, let_go, waits_as_a_whole, without_frames
+from vbatch.engine.budgets import Budgets
 from vbatch.engine.outcomes import attempt_of, failure_of, result_of, stage_of
 from vbatch.engine.tries import Step, Tries
 from vbatch.errors import (
@@ -23,7 +26,6 @@ from vbatch.errors import (
     redact,
 )
 from vbatch.records import (
-    Asked,
     BadRow,
     Completed,
     Completion,
@@ -33,20 +35,21 @@ from vbatch.records import (
     Outcome,
     PreparedImage,
     RemoteImage,
+    Result,
     SentImage,
     Stop,
-    Tried,
+    Usage,
 )
 
 if TYPE_CHECKING:
     from vbatch.clock import Clock
     from vbatch.endpoint.client import Client
     from vbatch.endpoint.limits import Limiter
-    from vbatch.endpoint.permit import Permit
     from vbatch.engine.breakers import Breakers
     from vbatch.engine.feed import Row
     from vbatch.engine.outcomes import Origin, Stage
     from vbatch.engine.preparing import Preparing
+    from vbatch.engine.same import Same
     from vbatch.job import Job
     from vbatch.state import Past
 
@@ -67,17 +70,6 @@ class Again:
     error: EndpointError
 
 
-@dataclass(frozen=True, slots=True)
-class _Asking:
-    """One attempt on its way."""
-
-    item: Item
-    tries: Tries
-    images: tuple[SentImage, ...]
-    body: wire.Body
-    permit: Permit
-
-
 @dataclass(slots=True, kw_only=True)
 class Worker:
     """Answers rows one by one; safe to use from many tasks at once.
@@ -92,21 +84,27 @@ class Worker:
     client: Client
     limiter: Limiter
     breakers: Breakers
+    budgets: Budgets = field(default_factory=Budgets)
     record: Record
     past: Callable[[str, str], Past]
     clock: Clock
     stop_run: Callable[[Stop], None]
+    same: Same | None = None
+    """Where questions that were asked before find their answers."""
+    found_again: int = 0
+    """Rows that were answered without asking."""
     detail_merged: bool = False
     """Whether a gateway that takes one detail per request was asked for several."""
     under_way: dict[str, Tries] = field(default_factory=dict)
     """The rows being worked on, by id: what each is at."""
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _token_field: wire.TokenField | None = None
-    _reserved_tokens: int = 0
     _writer: wire.Writer = field(init=False)
+    _answers: Answers = field(init=False)
 
     def __post_init__(self) -> None:
         self._writer = wire.Writer(self.job)
+        self._answers = Answers(self.job)
 
     async def answer(self, row: Row) -> Outcome | Again | None:
         """The row's first attempt, without the machinery of retries."""
@@ -147,6 +145,7 @@ class Worker:
     def stop(self, stop: Stop) -> None:
         """Send nothing more; what waits, or prepares its images, gives up its turn."""
         self._stopping.set()
+        self.budgets.stop(stop)
         self.limiter.stop(stop)
         self.preparing.stop(stop)
 
@@ -166,69 +165,110 @@ class Worker:
     async def _send(self, item: Item, tries: Tries, images: tuple[SentImage, ...]) -> Outcome:
         try:
             question = self._writer.question(item)
-            body = self._writer.body(question, item, images, self._token_field)
+            body = self._body(question, item, images, tries)
         except PermanentError as error:
             return await self._fail(item, tries, error.code, "request", error.message)
         self.detail_merged |= body.detail_merged
+        ready = Ready(item, tries, images, question, body)
+        if self.same is None or tries.unfit is not None:
+            return await self._in_turn(ready)
+        async with self.same.turn(self.same.key(body, images)) as turn:
+            if turn.known is not None:
+                return await self._known(ready, turn.known)
+            outcome = await self._in_turn(ready)
+            if isinstance(outcome, Result):
+                turn.answer = outcome.completion
+            return outcome
+
+    async def _in_turn(self, ready: Ready) -> Outcome:
+        item, tries, images, question, body = ready
         estimate = tokens.estimate(question, images)
         tries.enter(Step.TURN, self.clock.monotonic())
-        async with await self.limiter.acquire(estimate) as permit:
-            if self._token_field not in {None, body.token_field}:  # refused meanwhile
-                body = self._writer.body(question, item, images, self._token_field)
-            self._check_budget(estimate)
-            self._reserved_tokens += estimate
-            try:
-                return await self._exchange(_Asking(item, tries, images, body, permit))
-            finally:
-                self._reserved_tokens -= estimate
+        prompt = estimate - tokens.of_answer(question)
+        with await self.budgets.reserve(body.model, prompt, tokens.cap_of(question)) as hold:
+            async with await self.limiter.acquire(estimate) as permit:
+                if self._token_field not in {None, body.token_field}:  # refused meanwhile
+                    body = self._body(question, item, images, tries)
+                return await self._exchange(Asking(item, tries, images, body, permit, hold))
 
-    async def _exchange(self, asking: _Asking) -> Outcome:
+    async def _known(self, ready: Ready, completion: Completion) -> Outcome:
+        """The answer that the same question had before."""
+        item, tries = ready.item, ready.tries
+        tries.enter(Step.RECORDING, self.clock.monotonic())
+        result = result_of(
+            item,
+            ready.images,
+            completion,
+            origin=self.origin,
+            tries=tries,
+            past=self.past(item.id, item.row_digest),
+            finished_at=self.clock.time(),
+            latency_s=0.0,
+        )
+        await self.record(Completed(result=result, model=ready.body.model))
+        self.found_again += 1
+        return result
+
+    def _body(
+        self, question: wire.Question, item: Item, images: tuple[SentImage, ...], tries: Tries
+    ) -> wire.Body:
+        unfit = tries.unfit
+        said = None if unfit is None else (unfit.text, unfit.complaint)
+        return self._writer.body(question, item, images, self._token_field, unfit=said)
+
+    async def _exchange(self, asking: Asking) -> Outcome:
         """Send, and record how it ended before anyone hears of it."""
         asking.tries.sent += 1
         asking.tries.enter(Step.RECORDING, self.clock.monotonic())
-        await self.record(self._asked(asking))
+        await self.record(asked(asking, self.origin, self.clock.time()))
         started = self.clock.monotonic()
         asking.tries.enter(Step.SENT, started)
         try:
             answer = await self.client.ask(asking.body, tag=asking.item.id)
+            completion = self._answers.checked(answer.completion)
         except EndpointError as error:
             return await self._refused(asking, error, self.clock.monotonic() - started)
         asking.tries.enter(Step.RECORDING, self.clock.monotonic())
         result = result_of(
             asking.item,
             asking.images,
-            self._priced(answer.completion),
+            replace(completion, usage=self._priced(completion.usage, asking)),
             origin=self.origin,
             tries=asking.tries,
             past=self.past(asking.item.id, asking.item.row_digest),
             finished_at=self.clock.time(),
             latency_s=answer.latency_s,
+            first_token_s=answer.first_token_s,
         )
         await self.record(Completed(result=result, model=asking.body.model))
+        asking.hold.answered(result.completion.usage)
         self.limiter.learn(answer.limits)
         asking.permit.answered(result.completion.usage.total_tokens)
         self._watch(self.breakers.row_ended(result))
         return result
 
-    async def _refused(self, asking: _Asking, error: EndpointError, elapsed_s: float) -> Outcome:
+    async def _refused(self, asking: Asking, error: EndpointError, elapsed_s: float) -> Outcome:
         """Record a failed attempt. Raises ``error`` where the row goes on, else the row fails."""
         item, tries = asking.item, asking.tries
         tries.enter(Step.RECORDING, tries.since + elapsed_s)
+        if error.usage is not None:
+            error.usage = self._priced(error.usage, asking)
+        asking.hold.failed(error)
         stop = self.breakers.attempt_failed(error, elapsed_s)
         self._watch(stop)  # before the permit is given back, which nobody shall take
         tries.note(error, counts=self._tell_limiter(asking, error))
         if stop is not None:
-            await self.record(self._tried(asking, error))
+            await self.record(tried(asking, error, self.origin, self.clock.time()))
             raise Stopped(stop) from error
         if self._goes_on(asking, error):
-            await self.record(self._tried(asking, error))
+            await self.record(tried(asking, error, self.origin, self.clock.time()))
             raise error
         return await self._fail(
             item,
             tries,
             error.code,
             stage_of(error),
-            _told(error, asking.body),
+            told(error, asking.body),
             model=asking.body.model,
             error=error,
         )
@@ -266,21 +306,23 @@ class Worker:
         self._watch(self.breakers.row_ended(failure))
         return failure
 
-    def _goes_on(self, asking: _Asking, error: EndpointError) -> bool:
+    def _goes_on(self, asking: Asking, error: EndpointError) -> bool:
+        if isinstance(error, UnfitError) and error.remedy is not None:
+            return asking.tries.may_ask_again(error.unfit, self.job.retry)
         if isinstance(error, PermanentError) and error.remedy is not None:
             return self._mend(asking, error.remedy)
         return asking.tries.may_go_on(error, self.job.retry)
 
-    def _mend(self, asking: _Asking, remedy: Remedy) -> bool:
+    def _mend(self, asking: Asking, remedy: Remedy) -> bool:
         """Change what the endpoint refused, once per row, and remember it for the run."""
         if remedy in asking.tries.mended:
             return False
         match remedy:
             case Remedy.INLINE:
-                if self.job.images.send != "auto" or not _has(asking.images, RemoteImage):
+                if self.job.images.send != "auto" or not has(asking.images, RemoteImage):
                     return False
             case Remedy.SHRINK:
-                if not _has(asking.images, PreparedImage):
+                if not has(asking.images, PreparedImage):
                     return False
                 self.preparing.too_large(asking.images)
             case Remedy.TOKEN_FIELD:
@@ -288,7 +330,7 @@ class Worker:
         asking.tries.mend(remedy)
         return True
 
-    def _tell_limiter(self, asking: _Asking, error: EndpointError) -> bool:
+    def _tell_limiter(self, asking: Asking, error: EndpointError) -> bool:
         """Pass on what an attempt says of the whole endpoint; whether it counts for the row."""
         match error:
             case TransientError(code="too_many_open_files"):
@@ -296,52 +338,20 @@ class Worker:
                 asking.permit.close()
                 return False
             case PermanentError():
-                asking.permit.refused()
+                asking.permit.refused(error.usage.total_tokens if error.usage else None)
                 return True
             case _ if waits_as_a_whole(error):
                 asking.permit.throttled(asking.item.id, error.message, error.retry_after_s)
                 return False
         return asking.permit.trouble(asking.item.id, error.message)
 
-    def _check_budget(self, estimate: int) -> None:
-        stop = self.breakers.may_spend(self._reserved_tokens + estimate)
-        if stop is not None:
-            self.stop_run(stop)
-            raise Stopped(stop)
-
     def _watch(self, stop: Stop | None) -> None:
         if stop is not None:
             self.stop_run(stop)
 
-    def _priced(self, completion: Completion) -> Completion:
-        usage = completion.usage
-        cost = self.origin.cost(usage)
-        if cost == usage.cost:
-            return completion
-        return replace(completion, usage=replace(usage, cost=cost))
-
-    def _asked(self, asking: _Asking) -> Asked:
-        return Asked(
-            id=asking.item.id,
-            row_digest=asking.item.row_digest,
-            invocation=self.origin.invocation,
-            at=self.clock.time(),
-            attempt=asking.tries.sent,
-            model=asking.body.model,
-            endpoint=self.origin.endpoint,
-            images=len(asking.images),
-            image_bytes=asking.body.image_bytes,
-        )
-
-    def _tried(self, asking: _Asking, error: EndpointError) -> Tried:
-        return Tried(
-            id=asking.item.id,
-            invocation=self.origin.invocation,
-            at=self.clock.time(),
-            model=asking.body.model,
-            endpoint=self.origin.endpoint,
-            attempt=attempt_of(error),
-        )
+    def _priced(self, usage: Usage, asking: Asking) -> Usage:
+        cost = self.origin.price.cost(usage, asking.body.model)
+        return usage if cost is usage.cost else replace(usage, cost=cost)
 
     def _wait_after(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
@@ -370,14 +380,3 @@ class Worker:
                     nap.cancel()
         if self._stopping.is_set():
             await self.limiter.acquire()  # raises Stopped
-
-
-def _has(images: tuple[SentImage, ...], kind: type) -> bool:
-    return any(isinstance(image, kind) for image in images)
-
-
-def _told(error: EndpointError, body: wire.Body) -> str:
-    """What the failures table says of ``error``."""
-    if error.code != "request_too_large":
-        return error.message
-    return f"{error.message} ({body.length:,} bytes were sent)"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from vbatch.costs.book import PriceBook
 from vbatch.job.layers import without
 from vbatch.job.paths import scheme
 from vbatch.profile.problems import Place, Problems, refusal
@@ -12,31 +13,24 @@ from vbatch.profile.rules import is_header_value
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from vbatch.job.tables import JobFile
+    from vbatch.job.tables import JobFile, Price
     from vbatch.profile import Profile
 
-_NEVER: Final = object()
-_NOT_BUILT: Mapping[Place, object] = {
-    ("request", "stream"): False,
-    ("request", "response_schema"): _NEVER,
-    ("request", "tools"): _NEVER,
-    ("request", "tool_choice"): _NEVER,
-    ("limits", "max_cost"): _NEVER,
-    ("limits", "max_cost_total"): _NEVER,
-    ("retry", "on_invalid"): 1,
-    ("endpoint", "transport"): _NEVER,
-    ("dedupe",): _NEVER,
-    ("cache",): _NEVER,
-    ("engine",): _NEVER,
-    ("report",): _NEVER,
-}
-"""Keys that are known but do nothing yet, and the one value at which that is no lie."""
+_NOT_BUILT: tuple[Place, ...] = (
+    ("endpoint", "transport"),
+    ("engine",),
+    ("report",),
+)
+"""Keys that are known but do nothing yet."""
 
 _OURS = {
     "messages": "vbatch writes the messages; set request.prompt and request.system",
     "model": "set endpoint.model",
 }
 _TWINS = {
+    "tools": "tools",
+    "tool_choice": "tool_choice",
+    "response_format": "response_schema",
     "max_tokens": "max_tokens",
     "max_completion_tokens": "max_tokens",
     "temperature": "temperature",
@@ -45,27 +39,14 @@ _TWINS = {
 _HOP_HEADERS = ("connection", "content-length", "content-type", "host", "transfer-encoding")
 
 
-def without_unbuilt(
-    tree: dict[str, Any], profile: Profile | None, problems: Problems
-) -> dict[str, Any]:
+def without_unbuilt(tree: dict[str, Any], problems: Problems) -> dict[str, Any]:
     """Return ``tree`` without the keys that are not built yet, which are noted as problems."""
-    for place, harmless in _NOT_BUILT.items():
+    for place in _NOT_BUILT:
         table = tree.get(place[0]) if place[1:] else tree
-        if not isinstance(table, dict) or place[-1] not in table:
-            continue
-        found = table[place[-1]]
-        if type(found) is not type(harmless) or found != harmless:
-            problems.add(place, _not_built(place, found, harmless, profile))
-        tree = without(tree, place)
+        if isinstance(table, dict) and place[-1] in table:
+            problems.add(place, "not built yet in this version of vbatch; take this key out")
+            tree = without(tree, place)
     return tree
-
-
-def _not_built(place: Place, found: Any, harmless: object, profile: Profile | None) -> str:
-    if place == ("request", "stream") and profile is not None and not profile.request.stream:
-        return refusal(found, f"false; the gateway of profile {profile.name} does not stream")
-    if harmless is _NEVER:
-        return "not built yet in this version of vbatch; take this key out"
-    return f"{refusal(found, str(harmless).lower())} (anything else is not built yet)"
 
 
 def check_local(asked: JobFile, problems: Problems) -> None:
@@ -86,6 +67,8 @@ def check(asked: JobFile, profile: Profile, problems: Problems) -> None:
         *_endpoint(asked, profile),
         *_headers(asked, profile),
         *_extra(asked, profile),
+        *_request(asked, profile),
+        *_budgets(asked, profile),
     ):
         problems.add(place, sentence)
 
@@ -125,12 +108,40 @@ def _extra(asked: JobFile, profile: Profile) -> Iterator[tuple[Place, str]]:
         if name in _OURS:
             yield place, f"not allowed here; {_OURS[name]}"
         elif name == "stream" and value is not False:
-            yield place, refusal(value, "false; streaming is not built yet in this version")
+            yield place, "not allowed here; set request.stream"
         elif name == "n" and not _few(value, profile.request.max_choices):
             most = profile.request.max_choices
             yield place, refusal(value, f"at most {most} answer to a request of {profile.name}")
         elif (twin := _TWINS.get(name)) and getattr(asked.request, twin) is not None:
             yield place, f"said twice; request.{twin} is set too, take one of them out"
+
+
+def _request(asked: JobFile, profile: Profile) -> Iterator[tuple[Place, str]]:
+    if asked.request.stream and not profile.request.stream:
+        allowed = f"false; the gateway of profile {profile.name} does not stream"
+        yield ("request", "stream"), refusal(asked.request.stream, allowed)
+    if asked.request.tool_choice is not None and asked.request.tools is None:
+        yield ("request", "tool_choice"), "there is nothing to choose from; set request.tools"
+
+
+def _budgets(asked: JobFile, profile: Profile) -> Iterator[tuple[Place, str]]:
+    """A budget that nobody can count is none."""
+    model = asked.endpoint.model
+    budgets = [k for k in ("max_cost", "max_cost_total") if getattr(asked.limits, k) is not None]
+    if not budgets or model is None:
+        return
+    if price_book(asked.price, profile, asked.endpoint.base_url).rate(model) is None:
+        told = f"cannot be kept, as the price of {model} at {profile.name} is not known; set "
+        told += "price.input and price.output, in USD per million tokens"
+        for key in budgets:
+            yield ("limits", key), told
+
+
+def price_book(price: Price, profile: Profile, base_url: str | None) -> PriceBook:
+    """What models cost a job."""
+    return PriceBook(
+        input=price.input, output=price.output, profile=profile.name, base_url=base_url
+    )
 
 
 def _few(value: Any, most: int | None) -> bool:

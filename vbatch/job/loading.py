@@ -22,17 +22,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vbatch.job.spoken import Setting
+    from vbatch.records import JsonValue
 
 _COMMAND_LINE = "command line"
 _MIN_KEY_CHARS = 4
 _KEY = ("endpoint", "api_key_env")
 _PROFILE = ("endpoint", "profile")
 _OUTPUT = ("output",)
+_SCHEMA = ("request", "response_schema")
 _STAND_INS: dict[str, Any] = {"manifest": ["-"], "endpoint": {"profile": "-"}}
 """For required keys that are missing or wrong, so that the rest can be looked at."""
 
 
-def load_job(
+def load_job(  # noqa: PLR0913 - so many things make a job
     path: Path | None,
     *,
     overrides: Sequence[str] = (),
@@ -40,6 +42,7 @@ def load_job(
     env: Mapping[str, str],
     cwd: Path,
     kept_profile: Profile | None = None,
+    kept_schema: Mapping[str, JsonValue] | None = None,
     text: str | None = None,
     output: Path | None = None,
     need_key: bool = False,
@@ -49,14 +52,16 @@ def load_job(
     ``flags`` may hold manifest, output, profile, model and prompt; None is not set. ``text`` is the
     file's text as a run kept it: ``path`` is then not read, and only says where the file lay.
     ``output`` is where that run lies, whatever file and settings say. ``kept_profile`` stands for
-    the built-in profile of its name. Without ``need_key``, a key that is missing or cannot be sent
+    the built-in profile of its name, ``kept_schema`` for the file that ``request.response_schema``
+    names. Without ``need_key``, a key that is missing or cannot be sent
     is left for ``Job.require_key`` to refuse.
 
     Raises JobError, with everything that is wrong.
     """
     try:
         written = _written(path, text, spoken.of_flags(flags or {}, cwd), cwd)
-        return _Reading(written, env, overrides, output).job(kept_profile, need_key=need_key)
+        reading = _Reading(written, env, overrides, output, kept_schema)
+        return reading.job(kept_profile, need_key=need_key)
     except RecursionError:
         raise JobError(f"{path or _COMMAND_LINE}: nested too deeply") from None
 
@@ -95,8 +100,10 @@ class _Reading:
         env: Mapping[str, str],
         overrides: Sequence[str],
         output: Path | None,
+        schema: Mapping[str, JsonValue] | None,
     ) -> None:
         self.written = written
+        self.schema = schema
         self.output = output
         self.env = env
         self.problems = Problems(self._where)
@@ -125,8 +132,8 @@ class _Reading:
         file = self._filled(self.written.tree, self.written.base)
         said = [self._filled(setting.tree(), self.written.cwd) for setting in self.settings]
         profile = self._profile(stacked(file, *said), kept_profile)
-        tree = layered(profile, file, said)
-        asked = self._asked(fitting.without_unbuilt(tree, profile, self.problems))
+        tree = self._with_schema(layered(profile, file, said))
+        asked = self._asked(fitting.without_unbuilt(tree, self.problems))
         api_key, key_problem = fitting.key(asked.endpoint.api_key_env, self.env)
         if need_key and key_problem is not None:
             self.problems.add(_KEY, key_problem)
@@ -157,6 +164,12 @@ class _Reading:
         if self.output is not None:
             tree = without(tree, _OUTPUT)
         return anchored(self.environment.fill(tree), folder)
+
+    def _with_schema(self, tree: dict[str, Any]) -> dict[str, Any]:
+        """``tree`` with the schema as a run keeps it in the place of its file's name."""
+        if self.schema is None:
+            return tree
+        return stacked(without(tree, _SCHEMA), {_SCHEMA[0]: {_SCHEMA[1]: self.schema}})
 
     def _profile(self, tree: Tree, kept: Profile | None) -> Profile | None:
         endpoint = tree.get("endpoint")

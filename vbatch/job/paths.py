@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 
     from vbatch.profile.problems import Place
 
-PATHS: tuple[Place, ...] = (("manifest",), ("output",), ("images", "root"), ("endpoint", "profile"))
+PATHS: tuple[Place, ...] = (
+    ("manifest",),
+    ("output",),
+    ("images", "root"),
+    ("endpoint", "profile"),
+    ("request", "response_schema"),
+    ("cache", "path"),
+)
 """The keys that hold paths."""
 
 _REMOTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from vbatch.records import JsonValue
 
 _IMAGES = ("send", "max_side", "max_bytes", "format", "quality", "metadata")
+_HOW_IT_COMES = {"stream", "stream_usage", "query", "query_for"}
+"""By which address a request goes, and in how many pieces its answer comes."""
 _EXCERPT_CHARS = 120
 
 
@@ -26,14 +28,16 @@ def of(
     What is not set, and what stands at its default in ``[columns]`` and the profile, is left out:
     a key that a later version adds then changes no job that does not use it.
     """
-    own = request.model_dump(exclude={"extra"})
+    own = request.model_dump(exclude={"extra"}, exclude_defaults=True)
     parts = {
         "": {"profile": profile.name, "model": model},
         "request.": own,
         "request.extra.": request.extra,
         "images.": images.model_dump(include=set(_IMAGES)),
         "columns.": columns.model_dump(exclude_defaults=True),
-        "profile.request.": profile.request.model_dump(mode="json", exclude_defaults=True),
+        "profile.request.": profile.request.model_dump(
+            mode="json", exclude_defaults=True, exclude=_HOW_IT_COMES
+        ),
     }
     return {
         prefix + name: value

@@ -7,8 +7,10 @@ from typing import Self
 
 from pydantic import Field
 
+from vbatch.costs.book import PriceBook  # noqa: TC001 - as above
 from vbatch.errors import JobError, redact
 from vbatch.job import question
+from vbatch.job.fitting import price_book
 from vbatch.job.tables import Endpoint, JobTables
 from vbatch.profile import Profile  # noqa: TC001 - pydantic resolves annotations
 from vbatch.records import ImageLimits, JsonValue
@@ -68,6 +70,10 @@ class Job(JobTables):
         """Raise JobError if requests need a key and there is none that can be sent."""
         if self.key_problem is not None:
             raise JobError(self.key_problem)
+
+    def price_book(self) -> PriceBook:
+        """What models cost here: by the job's ``[price]``, else by the built-in table."""
+        return price_book(self.price, self.profile, self.endpoint.base_url)
 
     def image_limits(self) -> ImageLimits:
         """What becomes of images on their way."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from decimal import Decimal  # noqa: TC003 - pydantic resolves annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainValidator
 
+from vbatch.job.answer_schema import answer_schema
 from vbatch.profile.rules import (
     Count,
+    Dollars,
     Flag,
     HttpUrl,
     Money,
@@ -31,15 +32,15 @@ from vbatch.profile.rules import (
     wrong,
     wrong_private,
 )
-from vbatch.records import JsonValue, Usage  # noqa: TC001 - as above
+from vbatch.records import JsonValue  # noqa: TC001 - as above
 
 MANIFEST = "a path, a glob, a folder of images, or a list of them"
 PROFILE = 'a profile\'s name (see "vbatch profiles") or a path to a profile file'
 
 _NAME_BYTES = 200
 _EXTRA_DEPTH = 32
+_TOOL_CHOICES = ("none", "auto", "required")
 _INT64 = 2**63
-_PER_MILLION = 1_000_000
 _MOST_IN_FLIGHT = 65_536
 
 
@@ -113,6 +114,32 @@ def _extra(value: Any) -> dict[str, JsonValue]:
     return value
 
 
+def _tools(value: Any) -> list[dict[str, JsonValue]]:
+    if not isinstance(value, list) or not value or not all(map(_is_tool, value)):
+        raise wrong(
+            'a list of tables as a chat completion has them: type = "function" and a table '
+            "function with a name, its parameters as a JSON Schema"
+        )
+    return value
+
+
+def _is_tool(value: Any) -> bool:
+    if not isinstance(value, dict) or not is_text(value.get("type")):
+        return False
+    function = value.get("function")
+    if value["type"] == "function" and not (
+        isinstance(function, dict) and is_text(function.get("name"))
+    ):
+        return False
+    return _is_json(value, _EXTRA_DEPTH)
+
+
+def _tool_choice(value: Any) -> str | dict[str, JsonValue]:
+    if value in _TOOL_CHOICES or (isinstance(value, dict) and _is_json(value, _EXTRA_DEPTH)):
+        return value  # type: ignore[no-any-return]
+    raise wrong(f"{', '.join(_TOOL_CHOICES)}, or a table that names a tool")
+
+
 def _is_json(value: Any, depth: int) -> bool:
     match value:
         case bool() | str() | None:
@@ -162,14 +189,24 @@ class Endpoint(Table):
 
 
 class Request(Table):
-    """What is asked of every row. ``prompt`` and ``system`` are templates, not yet looked into."""
+    """What is asked of every row. ``prompt`` and ``system`` are templates, not yet looked into.
+
+    ``response_schema`` is the schema itself, read from the file that a job names. ``tools`` and
+    ``tool_choice`` are as a chat completion has them.
+    """
 
     prompt: Text | None = None
     system: Text | None = None
     max_tokens: Count | None = None
     temperature: Annotated[float, PlainValidator(number(0, 2))] | None = None
     detail: Literal["low", "high", "auto"] | None = None
+    stream: Flag = False
+    response_schema: Annotated[dict[str, JsonValue], PlainValidator(answer_schema)] | None = None
+    tools: Annotated[list[dict[str, JsonValue]], PlainValidator(_tools)] | None = None
+    tool_choice: Annotated[str | dict[str, JsonValue], PlainValidator(_tool_choice)] | None = None
     extra: Annotated[dict[str, JsonValue], PlainValidator(_extra)] = Field(default_factory=dict)
+    raw: Flag = False
+    """Whether the whole answer is kept as it came, in a column of its own."""
 
 
 class Images(Table):
@@ -186,12 +223,14 @@ class Images(Table):
 
 
 class Limits(Table):
-    """How fast and how far. Durations in seconds, sizes in bytes."""
+    """How fast and how far. Durations in seconds, sizes in bytes, costs in USD."""
 
     requests_per_minute: Rate | None = None
     tokens_per_minute: Rate | None = None
     max_in_flight: Annotated[int | Literal["auto"], PlainValidator(_in_flight)] = "auto"
     max_bytes_in_flight: Size = 512_000_000
+    max_cost: Dollars | None = None
+    max_cost_total: Dollars | None = None
     max_tokens_total: Count | None = None
     max_duration: SomeSeconds | None = None
     max_failure_rate: Annotated[float, PlainValidator(number(0, 1))] = 0.5
@@ -202,10 +241,17 @@ class Retry(Table):
 
     max_attempts: Annotated[int, PlainValidator(whole(1, 1000))] = 6
     max_ambiguous: Annotated[int, PlainValidator(whole(0, 1000))] = 2
+    on_invalid: Annotated[int, PlainValidator(whole(0, 100))] = 1
     max_wait: Seconds = 60.0
     max_outage: Seconds = 1800.0
     timeout: SomeSeconds = 300.0
     drain: Seconds = 25.0
+
+
+class Cache(Table):
+    """Where answers are kept, so that the same question is paid for once in all runs."""
+
+    path: LocalPath | None = None
 
 
 class Price(Table):
@@ -213,15 +259,6 @@ class Price(Table):
 
     input: Money | None = None
     output: Money | None = None
-
-    def cost(self, usage: Usage) -> Decimal | None:
-        """USD for ``usage``; None where a price or a count is not known."""
-        if self.input is None or self.output is None:
-            return None
-        if usage.prompt_tokens is None or usage.completion_tokens is None:
-            return None
-        sum_ = self.input * usage.prompt_tokens + self.output * usage.completion_tokens
-        return sum_ / _PER_MILLION
 
 
 class JobTables(Table):
@@ -233,6 +270,9 @@ class JobTables(Table):
     limits: Limits = Field(default_factory=Limits)
     retry: Retry = Field(default_factory=Retry)
     price: Price = Field(default_factory=Price)
+    cache: Cache = Field(default_factory=Cache)
+    dedupe: Flag = False
+    """Whether the same question is asked once within a run."""
 
 
 class JobFile(JobTables):

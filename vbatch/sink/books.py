@@ -11,7 +11,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from vbatch.errors import Corrupt
 from vbatch.sink import segments, tables
@@ -224,6 +223,8 @@ class Books:
         stale = self._stale(rows, place)
         if not stale:
             return int(rows.num_rows)
+        import pyarrow.compute as pc  # noqa: PLC0415 - 9 MB that most runs never need
+
         stays = rows.filter(pc.invert(pc.is_in(rows["id"], value_set=pa.array(stale, pa.string()))))
         if stays.num_rows:
             announce = None

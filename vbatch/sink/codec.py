@@ -80,7 +80,7 @@ def _places(*names: str) -> dict[str, int]:
 
 AT_ASKED = _places("row_digest", "attempt", "images", "image_bytes")
 AT_TRIED = _places("attempt")
-AT_COMPLETED = _places(*_RESULT, *_COMPLETION[:-1], "answer_model", *_USAGE)
+AT_COMPLETED = _places(*_RESULT, *_COMPLETION[:-1], "answer_model", *_USAGE, "parsed", "raw")
 AT_FAILED = _places("attempt", *_FAILURE, *_USAGE)
 AT_ABANDONED = _places("row_digest")
 AT_OUTCOME = {COMPLETED: AT_COMPLETED, FAILED: AT_FAILED}
@@ -116,6 +116,8 @@ def _of_completed(event: Completed) -> Entry:
         *_result(result),
         *_completion(answer),
         *_usage(answer.usage),
+        answer.parsed,
+        answer.raw,
     )
 
 

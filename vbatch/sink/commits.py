@@ -79,7 +79,7 @@ def newest_commit(layout: Layout) -> Commit:
         ) from error
 
 
-_TALLY = tuple(f.name for f in fields(Tally) if f.name != "cost")
+_TALLY = tuple(f.name for f in fields(Tally) if f.name not in {"cost", "wasted_cost"})
 _PAST = tuple(f.name for f in fields(Past) if f.name != "usage")
 _SETBACK = tuple(f.name for f in fields(PastFailure) if f.name != "usage")
 
@@ -93,7 +93,7 @@ def _to_json(commit: Commit) -> dict[str, Any]:
         "power_cut": commit.power_cut,
         "sums": [[number, *commit.sums.get(number, ())] for number in commit.parts["failed"]],
         "usage": [
-            [*key, {name: getattr(tally, name) for name in _TALLY}, _text(tally.cost)]
+            [*key, _of_tally(tally), _text(tally.cost)]
             for key, tally in commit.tallies.by_key.items()
         ],
         "open": [
@@ -113,7 +113,7 @@ def _to_json(commit: Commit) -> dict[str, Any]:
 
 def _from_json(stored: dict[str, Any]) -> Commit:
     by_key = {
-        (invocation, model, endpoint): Tally(**tally, cost=None if cost is None else Decimal(cost))
+        (invocation, model, endpoint): _to_tally(tally, cost)
         for invocation, model, endpoint, tally, cost in stored["usage"]
     }
     still_open = {
@@ -142,8 +142,22 @@ def _from_json(stored: dict[str, Any]) -> Commit:
     )
 
 
+def _of_tally(tally: Tally) -> dict[str, Any]:
+    counts: dict[str, Any] = {name: getattr(tally, name) for name in _TALLY}
+    return counts if tally.wasted_cost is None else counts | {"wasted_cost": str(tally.wasted_cost)}
+
+
+def _to_tally(stored: dict[str, Any], cost: str | None) -> Tally:
+    counts = {name: value for name, value in stored.items() if name != "wasted_cost"}
+    return Tally(**counts, cost=_money(cost), wasted_cost=_money(stored.get("wasted_cost")))
+
+
 def _text(cost: Decimal | None) -> str | None:
     return None if cost is None else str(cost)
+
+
+def _money(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
 
 
 def _of_usage(usage: Usage) -> list[Any]:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from vbatch.sink.failed_rows import COLUMNS, FailedRows, compact
 from vbatch.sink.parts import read_part, texts
@@ -103,10 +102,10 @@ class History:
         spans = {name: np.array(each, np.int64).T for name, each in numbers.items() if each}
         for number in self._commit.parts["results"]:
             if number not in self._commit.dirty:
-                table = read_part(self._layout.part("results", number), ("row", "invocation"))
-                for name in spans.keys() & set(table["invocation"].unique().to_pylist()):
-                    own = table.filter(pc.equal(table["invocation"], name))
-                    _mark(marks, own["row"].to_numpy(), *spans[name])
+                part = self._layout.part("results", number)
+                table = read_part(part, ("row", "invocation"), few=("invocation",))
+                for batch in table.to_batches():
+                    _mark_all(marks, batch["row"].to_numpy(), batch["invocation"], spans)
         return marks.tobytes()
 
     def answers(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -134,6 +133,19 @@ class History:
             stands = [place == -number for place in self._index.find(ids, ids)[0]]
             tables.append(compact(table.filter(pa.array(stands, pa.bool_()))))
         return FailedRows(tables)
+
+
+def _mark_all(
+    marks: NDArray[np.uint8],
+    then: Numbers,
+    by: pa.DictionaryArray,
+    spans: Mapping[str, Numbers],
+) -> None:
+    """Mark the rows that were numbered ``then``, each by the invocation that asked it."""
+    asked_by = by.indices.to_numpy()
+    for place, name in enumerate(by.dictionary.to_pylist()):
+        if name in spans:
+            _mark(marks, then[asked_by == place], *spans[name])
 
 
 def _mark(

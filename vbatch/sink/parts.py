@@ -8,7 +8,6 @@ from zlib import crc32
 
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vbatch.errors import StorageFull
@@ -90,11 +89,16 @@ def checksum(path: Path) -> int:
     return value
 
 
-def read_part(path: Path, names: Sequence[str] | None = None) -> pa.Table:
-    """A part, or some of its columns; ``Corrupt`` if it is not there or torn."""
+def read_part(
+    path: Path, names: Sequence[str] | None = None, *, few: Sequence[str] = ()
+) -> pa.Table:
+    """A part, or some of its columns; ``Corrupt`` if it is not there or torn.
+
+    Columns that hold ``few`` different texts come as dictionaries.
+    """
     with (
         reading(path, pa.ArrowException),
-        pq.ParquetFile(path, page_checksum_verification=True) as file,
+        pq.ParquetFile(path, page_checksum_verification=True, read_dictionary=few) as file,
     ):
         label = (file.schema_arrow.metadata or {}).get(METADATA_KEY, b"{}")
         check_version(orjson.loads(label), path)
@@ -113,6 +117,8 @@ def count_rows(path: Path) -> int:
 
 def read_rows(path: Path, ids: Collection[str]) -> pa.Table:
     """Those rows of a part that have one of these ids."""
+    import pyarrow.compute as pc  # noqa: PLC0415 - 9 MB that most runs never need
+
     table = read_part(path)
     return table.filter(pc.is_in(table["id"], value_set=pa.array(ids, pa.string())))
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from vbatch.errors import Corrupt, Mismatch
 from vbatch.sink.kept import check_version, read_json
@@ -86,6 +85,8 @@ class Run:
 
     def _current(self, table: Table, other: Table) -> pa.Table:
         """The rows of ``table`` whose id stands in no higher part, of it or of the other one."""
+        import pyarrow.compute as pc  # noqa: PLC0415 - 9 MB that most runs never need
+
         parts = self._parts(table)
         rivals = self._parts(other, ["id"])
         schema = RESULTS if table == "results" else FAILURES

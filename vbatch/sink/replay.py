@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from vbatch.sink.schemas import Schemas
     from vbatch.state import Spent, Tallies, UsageKey
 
-_CHUNK_ROWS = 2_000
+_CHUNK_ROWS = 1_000
 _CHUNK_BYTES = 4 << 20
-_USAGE_OF_RESULT = AT_COMPLETED["prompt_tokens"]
+_USAGE_OF_RESULT = slice(AT_COMPLETED["prompt_tokens"], AT_COMPLETED["cost"] + 1)
 _USAGE_OF_ATTEMPT = AT_ATTEMPT["prompt_tokens"]
 _DIGEST = {kind: at["row_digest"] for kind, at in codec.AT_OUTCOME.items()}
 _FORMER = AT_FAILED["former_digests"]
@@ -182,7 +182,7 @@ def _count_tried(tallies: Tallies, key: UsageKey, entry: Sequence[Any]) -> None:
 
 
 def _count_completed(tallies: Tallies, key: UsageKey, entry: Sequence[Any]) -> None:
-    tallies.ended(key, entry[1], entry[5]).completed(_spent(entry[_USAGE_OF_RESULT:]))
+    tallies.ended(key, entry[1], entry[5]).completed(_spent(entry[_USAGE_OF_RESULT]))
 
 
 def _count_failed(tallies: Tallies, key: UsageKey, entry: Sequence[Any]) -> None:

@@ -9,9 +9,13 @@ import orjson
 import pyarrow as pa
 
 from vbatch import columns
+from vbatch.columns.parsed import NotSimpleError, parsed_type
 from vbatch.sink.layout import FORMAT_VERSION
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vbatch.records import JsonValue
     from vbatch.sink.kept import Kept
     from vbatch.sink.layout import Table
 
@@ -91,6 +95,11 @@ PRIVATE = pa.schema(
 )
 """What picking up needs of a failure and its public table does not show."""
 
+SCHEMA = "request.response_schema"
+"""Where a run's question has the JSON Schema that ``parsed`` follows."""
+
+RAW = pa.field("raw", pa.string())
+"""After our own columns, where the job asks for it."""
 EXTRA = pa.field("extra", pa.string())
 
 USAGE = pa.schema(
@@ -146,7 +155,10 @@ def schemas_of(kept: Kept) -> Schemas:
     """The schemas of a run that keeps this."""
     carried = columns.deserialize(kept.carried_schema).remove_metadata()
     given = columns.deserialize(kept.given_schema).remove_metadata()
-    results = pa.schema([*RESULTS, *carried, EXTRA])
+    schema = kept.question.get(SCHEMA)
+    own = [f if f.name != "parsed" else pa.field("parsed", type_of(schema)) for f in RESULTS]
+    raw = [RAW] if kept.question.get("request.raw") else []
+    results = pa.schema([*own, *raw, *carried, EXTRA])
     failures = pa.schema([*FAILURES, *given, *carried, EXTRA])
     renamed = dict(kept.renamed)
     return Schemas(
@@ -157,6 +169,16 @@ def schemas_of(kept: Kept) -> Schemas:
         failures=_labelled(failures, "failures", renamed),
         failed=_labelled(pa.schema([*PRIVATE, *failures]), "failed", renamed),
     )
+
+
+def type_of(response_schema: Mapping[str, JsonValue] | None) -> pa.DataType:
+    """Of the column ``parsed``: a struct where the schema is closed and simple, else JSON text."""
+    if response_schema is None:
+        return pa.string()
+    try:
+        return parsed_type(response_schema)
+    except NotSimpleError:
+        return pa.string()
 
 
 def labelled_usage() -> pa.Schema:

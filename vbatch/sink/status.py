@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 _NOBODY: dict[str, Any] = {"waiting": None, "stalled": []}
 _COUNTS = tuple(f.name for f in fields(Counts))
-_TOTALS = tuple(totals(Tallies(), power_cut=False))
+_TOTALS = tuple(name for name in totals(Tallies(), power_cut=False) if name != "wasted_cost")
+"""What runs of every version wrote."""
 _STOP = ("code", "message", "advice")
 _STALLED = ("id", "step", "seconds")
 _WRITER = ("pid", "host", "started_at", "updated_at")

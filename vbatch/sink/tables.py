@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from vbatch import columns
 from vbatch.sink.codec import AT_COMPLETED, AT_FAILED
-from vbatch.sink.schemas import EXTRA, FAILURES, PRIVATE, RESULTS
+from vbatch.sink.schemas import EXTRA, FAILURES, PRIVATE, RAW, RESULTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,10 +27,11 @@ _UNFIT = (
 """What Arrow and the carried columns' decoder raise for a value that does not fit its type."""
 
 _RESULT_PLACES = [
-    AT_COMPLETED.get({"model": "answer_model", "finished_at": "at"}.get(name, name))
+    AT_COMPLETED[{"model": "answer_model", "finished_at": "at"}.get(name, name)]
     for name in RESULTS.names
 ]
-"""Where each column stands in an entry; ``parsed`` stands nowhere and is null."""
+"""Where each column stands in an entry."""
+_PARSED = RESULTS.get_field_index("parsed")
 _FAILURE_PLACES = [AT_FAILED[{"last_at": "at"}.get(name, name)] for name in FAILURES.names]
 _PRIVATE_PLACES = [AT_FAILED[name.removeprefix("vbatch.")] for name in PRIVATE.names]
 
@@ -55,13 +56,15 @@ class _Misfits:
 def results(entries: Sequence[Sequence[Any]], schemas: Schemas) -> pa.RecordBatch:
     """The rows of Completed entries, at least one."""
     places = list(zip(*entries, strict=True))
+    places += [(None,) * len(entries)] * (len(AT_COMPLETED) - len(places))  # an earlier version's
     misfits = _Misfits()
+    own = [schemas.results.field(place) for place in range(len(RESULTS))]
     arrays = [
-        pa.nulls(len(entries), field.type)
-        if place is None
-        else _column(places[place], field, misfits)
-        for field, place in zip(RESULTS, _RESULT_PLACES, strict=True)
+        (_parsed if number == _PARSED else _column)(places[place], field, misfits)
+        for number, (field, place) in enumerate(zip(own, _RESULT_PLACES, strict=True))
     ]
+    if RAW in schemas.results:
+        arrays.append(_column(places[AT_COMPLETED["raw"]], RAW, misfits))
     arrays += _carried(places[AT_COMPLETED["passthrough"]], schemas.carried, misfits)
     extras = misfits.into(places[AT_COMPLETED["extra"]])
     return pa.record_batch([*arrays, pa.array(extras, EXTRA.type)], schema=schemas.results)
@@ -96,6 +99,16 @@ def _column(values: Sequence[Any], field: pa.Field, misfits: _Misfits) -> pa.Arr
         return _CONVERT.get(field.type, _plain)(values, field.type)
     except _UNFIT:
         return _one_by_one(values, field, misfits, _CONVERT.get(field.type, _plain))
+
+
+def _parsed(values: Sequence[Any], field: pa.Field, misfits: _Misfits) -> pa.Array:
+    """Values that follow the job's schema: as its type has them, else as JSON text."""
+    if pa.types.is_string(field.type):
+        values = [
+            None if value is None else columns.exact.dumps(value).decode() for value in values
+        ]
+        return _plain(values, field.type)
+    return _column(values, field, misfits)
 
 
 def _carried(
@@ -150,7 +163,7 @@ def _whole(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
 
 
 def _moments(values: Sequence[float | None], kind: pa.DataType) -> pa.Array:
-    return pa.array([None if v is None else round(v * 1000) for v in values], pa.int64()).cast(kind)
+    return pa.array([None if v is None else round(v * 1000) for v in values], kind)
 
 
 def _floats(values: Sequence[Any], kind: pa.DataType) -> pa.Array:

@@ -117,8 +117,9 @@ def totals(tallies: Tallies, *, power_cut: bool) -> dict[str, Any]:
     """Sums over the whole run. ``at_least``: some answers came without usage, or are lost."""
     total = sum_of(tallies.by_key.values())
     sums = {field.name: getattr(total, field.name) for field in USAGE if field.type == pa.int64()}
-    cost = None if total.cost is None else float(total.cost)
-    return {**sums, "cost": cost, "at_least": power_cut or total.unreported > 0}
+    costs = {"cost": total.cost, "wasted_cost": total.wasted_cost}
+    sums |= {name: None if usd is None else float(usd) for name, usd in costs.items()}
+    return {**sums, "at_least": power_cut or total.unreported > 0}
 
 
 def _usage_column(field: pa.Field, pairs: list[tuple[tuple[str, str, str], Tally]]) -> pa.Array:
@@ -128,7 +129,7 @@ def _usage_column(field: pa.Field, pairs: list[tuple[tuple[str, str, str], Tally
         return pa.array([key[place] for key, _ in pairs], field.type)
     values = [getattr(tally, field.name) for _, tally in pairs]
     if field.type == MOMENT:
-        return pa.array([round(v * 1000) for v in values], pa.int64()).cast(MOMENT)
+        return pa.array([round(v * 1000) for v in values], MOMENT)
     if field.name == "cost":
         return pa.array([None if v is None else float(v) for v in values], field.type)
     return pa.array([min(v, _LARGEST) for v in values], field.type)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 
@@ -23,6 +22,8 @@ def largest_repeated(probe: pq.ParquetFile, group: int, texts: dict[str, int]) -
     """
     if not texts:
         return 1
+    import pyarrow.compute as pc  # noqa: PLC0415 - 9 MB that most runs never need
+
     batches = probe.iter_batches(1, row_groups=[group], columns=[*texts], use_threads=False)
     longest = {}
     for batch in batches:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 
 def is_bytes(t: pa.DataType) -> bool:
@@ -34,5 +33,7 @@ def reference_type(t: pa.DataType) -> pa.DataType | None:
 
 def count_remote(references: pa.StringArray) -> int:
     """How many of them are http(s) URLs, as ``refs.is_remote`` has it, in a tenth of its time."""
+    import pyarrow.compute as pc  # noqa: PLC0415 - 9 MB that most runs never need
+
     found = pc.match_substring_regex(references, "^https?://", ignore_case=True)
     return int(pc.sum(found).as_py() or 0)

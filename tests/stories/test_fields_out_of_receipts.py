@@ -1,0 +1,185 @@
+"""Fields out of pictures as typed columns: asked for by a schema, checked, asked again if wrong."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+import pytest
+
+import vbatch
+from vbatch.server.faults import parse_faults
+
+RECEIPT = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["shop", "total", "items", "paid_by"],
+    "properties": {
+        "shop": {"type": "string"},
+        "date": {"type": ["string", "null"], "format": "date"},
+        "total": {"type": "number"},
+        "paid_by": {"enum": ["cash", "card"]},
+        "items": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["name", "count"],
+                "properties": {"name": {"type": "string"}, "count": {"type": "integer"}},
+            },
+        },
+    },
+}
+PARSED = pa.struct(
+    [
+        ("shop", pa.string()),
+        ("date", pa.string()),
+        ("total", pa.float64()),
+        ("paid_by", pa.string()),
+        ("items", pa.list_(pa.struct([("name", pa.string()), ("count", pa.int64())]))),
+    ]
+)
+
+
+@pytest.fixture
+def receipts(workshop):
+    """A job over four receipts that wants their fields; ``receipts(base_url, ...)`` writes it."""
+
+    def write(base_url, schema=RECEIPT, **tables):
+        (workshop.folder / "receipt.schema.json").write_text(json.dumps(schema))
+        workshop.rows(4)
+        request = {"response_schema": "receipt.schema.json", **tables.pop("request", {})}
+        return workshop.job(base_url, request=request, **tables)
+
+    return write
+
+
+def table(workshop):
+    return vbatch.open_run(workshop.folder / "run").results()
+
+
+def test_fields_come_as_typed_columns(endpoint, workshop, receipts):
+    server = endpoint(dialect="openai")
+
+    summary = vbatch.run(receipts(server.base_url))
+
+    assert (summary.exit_code, summary.answered) == (0, 4)
+    results = table(workshop)
+    assert results.schema.field("parsed").type == PARSED
+    for row in results.to_pylist():
+        assert row["parsed"] == {"date": None, **json.loads(row["text"])}
+        assert row["parsed"]["items"][0]["count"] > 0
+
+
+def test_a_run_without_rows_yet_has_the_typed_column_too(endpoint, workshop, receipts):
+    server = endpoint(dialect="openai", faults=parse_faults("401:1"))
+
+    assert vbatch.run(receipts(server.base_url)).exit_code == 4
+
+    assert table(workshop).schema.field("parsed").type == PARSED
+
+
+def test_the_typed_columns_load_as_a_dataset(endpoint, workshop, receipts, tmp_path):
+    datasets = pytest.importorskip("datasets")
+    server = endpoint(dialect="openai")
+    vbatch.run(receipts(server.base_url))
+
+    loaded = datasets.load_dataset(
+        "parquet",
+        data_files=str(workshop.folder / "run" / "results" / "*.parquet"),
+        split="train",
+        cache_dir=str(tmp_path / "cache"),
+    )
+
+    assert set(loaded.features["parsed"]) == {"shop", "date", "total", "paid_by", "items"}
+    assert isinstance(loaded[0]["parsed"]["total"], float)
+
+
+def test_an_answer_that_breaks_the_schema_is_asked_again_and_its_tokens_are_wasted(
+    endpoint, workshop, receipts
+):
+    server = endpoint(dialect="openai", faults=parse_faults("prose@1"))
+
+    summary = vbatch.run(receipts(server.base_url, limits={"max_in_flight": 1}))
+
+    assert (summary.exit_code, summary.answered) == (0, 4)
+    assert sorted(row["attempts"] for row in table(workshop).to_pylist()) == [1, 1, 1, 2]
+    prompts = [entry.prompt for entry in server.entries]
+    assert sum("does not follow the JSON Schema" in prompt for prompt in prompts) == 1
+    (usage,) = vbatch.open_run(workshop.folder / "run").usage().to_pylist()
+    first = server.entries[0]
+    assert usage["wasted_tokens"] == first.prompt_tokens + first.completion_tokens
+    assert usage["total_tokens"] == server.sums["total_tokens"]
+
+
+def test_an_answer_that_stays_wrong_fails_its_row_and_is_kept(endpoint, workshop, receipts):
+    server = endpoint(dialect="openai", faults=parse_faults("prose:1"))
+
+    summary = vbatch.run(receipts(server.base_url, retry={"on_invalid": 2}))
+
+    assert (summary.exit_code, summary.answered, summary.failed) == (3, 0, 4)
+    for row in vbatch.open_run(workshop.folder / "run").failures().to_pylist():
+        assert (row["code"], row["stage"], row["retryable"]) == ("schema_mismatch", "answer", False)
+        assert row["attempts"] == 3
+        assert "request.response_schema" in row["message"]
+        assert row["response_body"].startswith("Well, I would say")
+
+
+def test_an_answer_cut_at_its_token_cap_is_not_asked_again(endpoint, workshop, receipts):
+    server = endpoint(dialect="openai")
+
+    summary = vbatch.run(receipts(server.base_url, request={"max_tokens": 5}))
+
+    assert (summary.exit_code, summary.failed) == (3, 4)
+    assert server.sums["requests"] == 4
+    (message,) = {
+        row["message"] for row in vbatch.open_run(workshop.folder / "run").failures().to_pylist()
+    }
+    assert "raise request.max_tokens" in message
+
+
+def test_an_open_schema_comes_as_json_text(endpoint, workshop, receipts):
+    server = endpoint(dialect="openai")
+    job = receipts(server.base_url, {"type": "object", "properties": {"n": {"type": "integer"}}})
+
+    assert vbatch.run(job).answered == 4
+
+    results = table(workshop)
+    assert results.schema.field("parsed").type == pa.string()
+    assert all(json.loads(row["parsed"])["n"] > 0 for row in results.to_pylist())
+
+
+def test_another_schema_is_another_run(endpoint, workshop, receipts):
+    server = endpoint(dialect="openai")
+    vbatch.run(receipts(server.base_url))
+    narrow = {**RECEIPT, "properties": {**RECEIPT["properties"], "shop": {"type": "integer"}}}
+    job = receipts(server.base_url, narrow)
+    workshop.manifest([{"id": "new", "image": "one.jpg", "prompt": "new"}])
+
+    with pytest.raises(vbatch.errors.Mismatch, match="cannot change within a run"):
+        vbatch.run(job, accept_change=True)
+    assert vbatch.run(job, fresh=True).answered == 1
+
+
+def test_retry_needs_no_schema_file_any_more(endpoint, workshop, receipts):
+    server = endpoint(dialect="openai", faults=parse_faults("prose@1"))
+    vbatch.run(receipts(server.base_url, limits={"max_in_flight": 1}, retry={"on_invalid": 0}))
+    (workshop.folder / "receipt.schema.json").unlink()
+
+    assert vbatch.retry(workshop.folder / "run").answered == 1
+
+    assert table(workshop).num_rows == 4
+    assert table(workshop).schema.field("parsed").type == PARSED
+
+
+def test_a_gateway_without_schemas_is_told_in_words(endpoint, workshop, receipts):
+    server = endpoint(dialect="openai")
+    (workshop.folder / "mine.toml").write_text(
+        'base_url = "https://example.com/v1"\n[request]\nstructured = "prompt"\n'
+    )
+    job = receipts(server.base_url, {"type": "object"}, endpoint={"profile": "./mine.toml"})
+
+    assert vbatch.run(job).answered == 4
+
+    assert all("JSON Schema" in entry.prompt for entry in server.entries)
+    assert all(json.loads(row["parsed"])["images"] for row in table(workshop).to_pylist())
