@@ -92,7 +92,7 @@ def slow_parts(seconds: float) -> None:
 def stuck_pictures() -> None:
     """Never come back from reading a picture, as on a network disk whose server is gone."""
 
-    def stuck(self, sources, shrink):
+    def stuck(self, sources, shrink, granted):
         Path("stuck").touch()
         threading.Event().wait()
 

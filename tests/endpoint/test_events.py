@@ -164,6 +164,78 @@ def test_an_error_in_the_middle_is_the_answer():
     assert collector.document() == {"error": {"message": "overloaded"}}
 
 
+@pytest.mark.parametrize("error", [{}, "", None, {"code": 0, "message": "success"}])
+def test_an_error_that_is_none_changes_nothing(error):
+    chunks = [{**delta(content=word), "error": error} for word in ("A ", "cat ", "sits")]
+    collector = collected(data(*chunks, {**delta("stop"), "error": error}))
+
+    assert read(collector.document()).text == "A cat sits"
+
+
+def test_text_in_parts_grows_too():
+    parts = [[{"type": "text", "text": "wor"}], [{"type": "text", "text": "ld"}]]
+
+    assert read(collected(data(*(delta(content=p) for p in parts))).document()).text == "world"
+
+
+def test_a_call_may_begin_with_nothing_and_go_without_an_index():
+    collector = collected(
+        data(
+            delta(tool_calls=[{"id": "x", "function": {"name": "f", "arguments": None}}]),
+            delta(tool_calls=[{"function": {"arguments": '{"a"'}}]),
+            delta(tool_calls=[{"id": "x", "function": {"arguments": ": 1}"}}]),
+            delta(tool_calls=[{"id": "y", "function": {"name": "g", "arguments": "{}"}}]),
+        )
+    )
+
+    calls = json.loads(read(collector.document()).tool_calls)
+    assert [call["function"]["arguments"] for call in calls] == ['{"a": 1}', "{}"]
+
+
+def test_the_older_form_of_a_call_grows_too():
+    pieces = [{"name": "f", "arguments": ""}, {"arguments": '{"a"'}, {"arguments": ": 1}"}]
+    collector = collected(data(*(delta(function_call=piece) for piece in pieces)))
+
+    assert json.loads(read(collector.document()).tool_calls) == {
+        "name": "f",
+        "arguments": '{"a": 1}',
+    }
+
+
+def test_what_came_at_once_under_the_name_of_a_stream_is_read_as_it_is():
+    collector = collected(json.dumps(ANSWER).encode())
+
+    assert read(collector.document()) == read(ANSWER)
+    assert collector.whole
+
+
+def test_a_message_in_the_place_of_a_delta_is_the_answer():
+    collector = collected(data({"choices": ANSWER["choices"]}))
+
+    assert read(collector.document()).text == ANSWER["choices"][0]["message"]["content"]
+
+
+@pytest.mark.parametrize("odd", ["NaN", "1" * 5_000, '"\\ud800"'])
+def test_json_that_plain_answers_survive_is_survived_here_too(odd):
+    stream = b'data: {"choices": [{"delta": {"content": "a"}}], "x": %s}\n\n' % odd.encode()
+    collector = Collector()
+    try:
+        collector.feed(stream)
+    except BrokenStreamError as error:
+        assert "digits" in str(error)  # noqa: PT017 - only what nobody can hold
+    else:
+        assert read(collector.document()).text == "a"
+
+
+def test_a_long_line_in_small_pieces_takes_no_longer_than_it_is():
+    event = data(delta("stop", content="x" * 4_000_000))
+    collector = Collector()
+    for start in range(0, len(event), 1_400):
+        collector.feed(event[start : start + 1_400])
+
+    assert len(read(collector.document()).text) == 4_000_000
+
+
 @pytest.mark.parametrize("stream", [b"data: {\n\n", b"data: 5\n\n", b"data: \xff\n\n"])
 def test_what_is_no_stream_of_objects_is_said(stream):
     with pytest.raises(BrokenStreamError, match="an event"):

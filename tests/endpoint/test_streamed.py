@@ -75,6 +75,7 @@ async def test_connections_are_used_again_after_a_stream():
 @pytest.mark.parametrize("pieces", [[data(*WHOLE)], [data(*WHOLE), b"data: [DONE]\n\n"]])
 async def test_a_whole_answer_waits_for_its_usage_but_not_for_ever(pieces, monkeypatch):
     monkeypatch.setattr(streamed, "LAST_WORD_S", 0.05)
+    monkeypatch.setattr(streamed, "AFTER_DONE_S", 0.05)
     async with asking(streaming(*pieces, end=False), timeout_s=30) as client:
         answer = await client.ask(body())
 
@@ -128,3 +129,49 @@ async def test_a_stream_without_end_is_too_large():
             await client.ask(body())
 
     assert caught.value.code == "response_too_large"
+
+
+async def test_what_comes_after_a_whole_answer_takes_nothing_of_it():
+    error = {"error": {"message": "overloaded", "code": 529}}
+    after = [b"data: {half an ev", b"ent\n\ndata: 5\n\n", data(error)]
+    async with asking(streaming(data(*WHOLE), *after)) as client:
+        answer = await client.ask(body())
+
+    assert answer.completion.text == "ab"
+
+
+async def test_a_usage_event_that_is_cut_costs_no_answer():
+    async def talk(reader, writer):
+        await read_request(reader)
+        writer.write(HEAD + chunk(data(*WHOLE) + b'data: {"choices": [], "usa'))
+        await writer.drain()
+
+    async with asking(talk) as client:
+        answer = await client.ask(body())
+
+    assert answer.completion.text == "ab"
+
+
+async def test_an_endpoint_that_only_pings_has_the_time_of_one_silence():
+    pings = [b": ping\n\n"] * 1_000
+    async with asking(streaming(*pings, pause_s=0.01), timeout_s=0.2) as client:
+        with pytest.raises(AmbiguousError) as caught:
+            await client.ask(body())
+
+    assert caught.value.code == "timeout"
+
+
+async def test_pings_after_a_whole_answer_are_not_listened_to_for_long(monkeypatch):
+    monkeypatch.setattr(streamed, "LAST_WORD_S", 0.1)
+    pings = [b": ping\n\n"] * 10_000
+    async with asking(streaming(data(*WHOLE), *pings, pause_s=0.01), timeout_s=30) as client:
+        answer = await client.ask(body())
+
+    assert answer.completion.text == "ab"
+
+
+async def test_a_short_patience_keeps_a_whole_answer():
+    async with asking(streaming(data(*WHOLE), end=False), timeout_s=0.3) as client:
+        answer = await client.ask(body())
+
+    assert answer.completion.text == "ab"

@@ -29,6 +29,7 @@ SCHEMA = {
         'Sure! {"n": 5} Anything else?',
         'First {"n": "five"}, or rather {"n": 5}.',
         '<think>Is it {"n": 4}?</think>{"n": 5}',
+        '<THINKING>{"n": 3}</thinking> so {"n": 5} <think>and',
         'A set {a, b} and a list [x], then {"n": 5}',
         '[{"n": 4}, 1] {"n": 5}',
         '{"n": 5.0}',
@@ -61,6 +62,17 @@ def test_what_is_wrong_with_an_answer_is_said(text, says):
 def test_no_text_is_too_odd(text):
     with contextlib.suppress(MismatchError):
         assert isinstance(AnswerSchema({"type": "string"}).read(text), str)
+
+
+def test_thoughts_without_end_take_no_longer_than_they_are():
+    with pytest.raises(MismatchError):
+        AnswerSchema(SCHEMA).read("<think>" * 200_000)
+
+
+@pytest.mark.parametrize("number", ["1" * 400, "1e999"])
+def test_a_number_that_nobody_can_check_is_a_mismatch(number):
+    with pytest.raises(MismatchError):
+        AnswerSchema({"type": "number", "multipleOf": 0.5}).read(number)
 
 
 def test_a_schema_that_refers_to_itself_is_followed():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -42,6 +43,10 @@ def test_the_schema_stands_in_the_job_and_in_what_it_asks(written):
         ({"$ref": "https://example.com/s.json"}, "stands alone"),
         ({"$ref": "#/$defs/gone"}, "leads nowhere"),
         ({"items": {"$ref": 5}}, "stands alone"),
+        ({"items": {"$ref": "#thing"}}, "refers to places"),
+        ({"$ref": "#/enum", "enum": [1]}, "leads nowhere"),
+        ({"items": {"$dynamicRef": "#meta"}}, "instead of $dynamicRef"),
+        ({"items": {"$id": "https://example.com/inner"}}, "without an $id within"),
     ],
 )
 def test_a_schema_that_cannot_be_used_is_refused_with_its_place(written, schema, says):
@@ -61,6 +66,20 @@ def test_a_property_may_have_any_name_and_a_value_any_form(written):
     schema = {"properties": {"$ref": {"type": "string"}}, "enum": [{"$ref": 5}]}
 
     assert written(schema).request.response_schema == schema
+
+
+def test_a_place_may_have_a_name_that_is_spelt_with_percent_signs(written):
+    schema = {"$defs": {"one thing": {"type": "string"}}, "$ref": "#/$defs/one%20thing"}
+
+    assert written(schema).request.response_schema == schema
+
+
+def test_what_is_no_regular_file_is_not_waited_for(load, tmp_path):
+    (tmp_path / "jobs").mkdir()
+    os.mkfifo(tmp_path / "jobs" / "answer.json")
+
+    with pytest.raises(JobError, match="no regular file"):
+        load(JOB)
 
 
 def test_a_response_format_of_ones_own_beside_it_is_said_twice(written):

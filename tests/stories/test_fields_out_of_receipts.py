@@ -183,3 +183,57 @@ def test_a_gateway_without_schemas_is_told_in_words(endpoint, workshop, receipts
 
     assert all("JSON Schema" in entry.prompt for entry in server.entries)
     assert all(json.loads(row["parsed"])["images"] for row in table(workshop).to_pylist())
+
+
+def test_properties_in_another_order_are_the_same_schema(endpoint, workshop, receipts):
+    server = endpoint(dialect="openai")
+    vbatch.run(receipts(server.base_url), limit=2)
+    reordered = {**RECEIPT, "properties": dict(reversed(RECEIPT["properties"].items()))}
+
+    assert vbatch.run(receipts(server.base_url, reordered)).answered == 2
+
+    assert table(workshop).schema.field("parsed").type == PARSED
+    assert table(workshop).num_rows == 4
+
+
+def test_a_retry_cannot_ask_for_other_columns(endpoint, workshop, receipts):
+    server = endpoint(dialect="openai", faults=parse_faults("prose@1"))
+    vbatch.run(receipts(server.base_url, limits={"max_in_flight": 1}, retry={"on_invalid": 0}))
+
+    for override in ("request.response_schema=other.json", "request.raw=true"):
+        with pytest.raises(vbatch.errors.Mismatch, match="cannot change"):
+            vbatch.retry(workshop.folder / "run", overrides=[override])
+
+
+def test_a_column_raw_of_the_manifest_and_ours_are_not_mixed_up(endpoint, workshop):
+    server = endpoint(dialect="openai")
+    workshop.picture("one.jpg")
+    workshop.manifest([{"id": "a", "image": "one.jpg", "prompt": "x", "raw": "mine"}])
+
+    with pytest.raises(vbatch.errors.JobError, match="call it something else"):
+        vbatch.run(workshop.job(server.base_url, request={"raw": True}))
+    assert vbatch.run(workshop.job(server.base_url)).answered == 1
+    assert table(workshop)["raw"].to_pylist() == ["mine"]
+
+
+def test_what_moderation_left_of_an_answer_is_kept(endpoint, workshop, receipts):
+    server = endpoint(dialect="openai", faults=parse_faults("filter:1"))
+
+    summary = vbatch.run(receipts(server.base_url))
+
+    assert summary.answered == 4
+    assert server.sums["requests"] == 4
+    rows = table(workshop).to_pylist()
+    assert [(row["finish_reason"], row["parsed"]) for row in rows] == [("content_filter", None)] * 4
+
+
+def test_a_call_of_a_tool_follows_no_schema(endpoint, workshop, receipts):
+    server = endpoint(dialect="openai")
+    job = receipts(server.base_url)
+    job.write_text(
+        job.read_text()
+        + '\n[[request.tools]]\ntype = "function"\nfunction = {name = "f", parameters = {}}\n'
+    )
+
+    assert vbatch.run(job, overrides=["request.tool_choice=required"]).answered == 4
+    assert [row["parsed"] for row in table(workshop).to_pylist()] == [None] * 4

@@ -12,7 +12,7 @@ from vbatch.errors import Mismatch
 from vbatch.job import Job, differences, load_job
 from vbatch.job.spoken import of_flags
 from vbatch.profile import Profile
-from vbatch.sink.schemas import SCHEMA
+from vbatch.sink.schemas import FIXED, SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +43,11 @@ def own_job(kept: Kept, run: Path, overrides: Sequence[str]) -> Job:
             + "\n".join(f"  {change}" for change in changes)
             + "\nSet these environment variables as they were when the run was made."
         )
+    for override in overrides:
+        if override.partition("=")[0].strip() in FIXED:
+            raise Mismatch(
+                f"-s {override}: this cannot change within a run, as it makes its columns"
+            )
     return load(overrides=(*kept.overrides, *overrides))
 
 

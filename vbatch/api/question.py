@@ -7,10 +7,11 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vbatch.errors import Mismatch
+from vbatch.columns import deserialize as columns_of
+from vbatch.errors import JobError, Mismatch
 from vbatch.job import differences
 from vbatch.sink.kept import Kept
-from vbatch.sink.schemas import SCHEMA
+from vbatch.sink.schemas import FIXED, SCHEMA
 
 if TYPE_CHECKING:
     from vbatch.job import Job
@@ -25,7 +26,7 @@ def check_question(kept: Kept | None, job: Job, *, has_answers: bool, accept: bo
     """
     if kept is None or not has_answers or kept.job_digest == job.digest:
         return
-    for name in (SCHEMA, "request.raw"):
+    for name in FIXED:
         if kept.question.get(name) != job.question().get(name):
             raise Mismatch(
                 f"{job.output} holds answers to another {name}, which cannot change within a run. "
@@ -43,11 +44,22 @@ def check_question(kept: Kept | None, job: Job, *, has_answers: bool, accept: bo
 
 
 def to_keep(kept: Kept | None, job: Job, scan: ManifestScan, columns: tuple[str, ...]) -> Kept:
-    """What the run keeps from now on. Types of columns and former templates stay as they were."""
+    """What the run keeps from now on. Types of columns and former templates stay as they were.
+
+    Raises JobError where two columns would have one name.
+    """
+    if job.request.raw and "raw" in columns_of(scan.carried_schema).names:
+        raise JobError(
+            "request.raw: the manifest has a column raw already; call it something else, or take "
+            "request.raw out"
+        )
+    question = job.question()
+    if kept is not None and kept.question.get(SCHEMA) == question.get(SCHEMA) is not None:
+        question[SCHEMA] = kept.question[SCHEMA]  # the order of its properties is its columns'
     return Kept(
         job_text=job.source_text,
         overrides=job.overrides,
-        question=job.question(),
+        question=question,
         job_digest=job.digest,
         profile=job.profile.model_dump(mode="json"),
         carried_schema=scan.carried_schema,

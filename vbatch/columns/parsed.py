@@ -7,6 +7,7 @@ beside it or not; no choices between shapes, no recursion. Draft 2020-12 and tho
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 
@@ -99,7 +100,7 @@ class _Reader:
 
     def _found(self, reference: Any) -> Any:
         place: Any = self._root
-        for step in str(reference).removeprefix("#").split("/")[1:]:
+        for step in unquote(str(reference).removeprefix("#")).split("/")[1:]:
             name = step.replace("~1", "/").replace("~0", "~")
             place = place.get(name) if isinstance(place, dict) else None
         return place

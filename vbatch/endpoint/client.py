@@ -182,10 +182,16 @@ class Client:
 
     async def _read_stream(self, response: Response, attempt: Attempt) -> Reply:
         """Read a streamed answer; silence, not its length, is what ends the patience with it."""
-        streamed = Streamed(response, cap=self._settings.max_response_bytes)
+        settings = self._settings
+        streamed = Streamed(
+            response,
+            cap=settings.max_response_bytes,
+            patience_s=settings.timeout_s,
+            clock=self._clock,
+        )
         begun_at = None
         try:
-            async for _ in streamed.pieces():
+            async for _ in streamed.events():
                 self._deadlines.renew(attempt)
                 if begun_at is None and streamed.begun:
                     begun_at = self._clock.monotonic()

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import orjson
+from vbatch.endpoint.choices import Choice, number_of
+from vbatch.endpoint.replies import complains
+from vbatch.endpoint.reply import NotJsonError, Reply
+from vbatch.endpoint.strings import OutsizedJsonError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,10 +20,8 @@ if TYPE_CHECKING:
     from vbatch.records import JsonValue
 
 DONE = b"[DONE]"
-_LINE_ENDS = (b"\r\n", b"\r")
 _BOM = b"\xef\xbb\xbf"
 _MOST_CHOICES = 128
-_MOST_CALLS = 1_024
 _FINAL = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
 
@@ -32,30 +33,31 @@ class Lines:
     """The ``data`` of each event, out of bytes as they come."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._pieces: list[bytes] = []
         self._data: list[bytes] = []
-        self._begun = False
+        self._first = True
+        self._after_return = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield the events that ``data`` completes."""
-        data = self._rest + data
-        if not self._begun and data:
-            self._begun, data = True, data.removeprefix(_BOM)
-        held = data.endswith(b"\r")  # half of a line's end, perhaps
-        body = data[:-1] if held else data
-        for end in _LINE_ENDS:
-            body = body.replace(end, b"\n")
-        *lines, self._rest = body.split(b"\n")
-        self._rest += b"\r" if held else b""
-        for line in lines:
+        if self._after_return and data:
+            self._after_return, data = False, data.removeprefix(b"\n")
+        self._after_return = data.endswith(b"\r")
+        first, *rest = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        self._pieces.append(first)
+        for piece in rest:
+            line = b"".join(self._pieces)
+            self._pieces = [piece]
             yield from self._line(line)
 
     def end(self) -> Iterator[bytes]:
         """Yield an event that lacks the empty line after it, as some servers end."""
-        yield from self._line(self._rest.rstrip(b"\r"))
+        yield from self._line(b"".join(self._pieces))
         yield from self._line(b"")
 
     def _line(self, line: bytes) -> Iterator[bytes]:
+        if self._first:
+            self._first, line = False, line.removeprefix(_BOM)
         if not line:
             data, self._data = b"\n".join(self._data), []
             if data:
@@ -69,21 +71,26 @@ class Lines:
 class Collector:
     """Puts the events of one answer together.
 
-    ``begun``: the first word of the answer has come. ``whole``: the endpoint has said how it ended;
-    a stream that ends before is never a whole answer.
+    ``events`` counts those that came. ``begun``: the first word of the answer has come. ``whole``:
+    the endpoint has said how it ended; a stream that ends before is never a whole answer, and
+    nothing that comes after it takes the answer away. ``done``: no more can come.
     """
 
     def __init__(self) -> None:
+        self.events = 0
         self.begun = False
         self.whole = False
+        self.done = False
         self._lines = Lines()
         self._document: dict[str, Any] = {}
-        self._choices: dict[int, _Choice] = {}
-        self._said: dict[str, Any] | None = None
-        self._empty = True
+        self._choices: dict[int, Choice] = {}
+        self._said: JsonValue = None
+        self._bare: list[bytes] = []
 
     def feed(self, data: bytes) -> None:
-        """Take bytes as they come. Raises BrokenStreamError."""
+        """Take bytes as they come. Raises BrokenStreamError, but not once the answer is whole."""
+        if not self.events:
+            self._bare.append(data)
         for event in self._lines.feed(data):
             self._take(event)
 
@@ -96,40 +103,56 @@ class Collector:
             self._take(event)
         if self._said is not None:
             return self._said
-        if self._empty:
-            raise BrokenStreamError("a stream without events")
+        if not self.events:
+            return self._in_one_piece()
         choices = [choice.whole() for _, choice in sorted(self._choices.items())]
         return {**self._document, "choices": choices} if choices else self._document
 
     def _take(self, event: bytes) -> None:
+        self.events += 1
         if event.strip() == DONE:
-            self.whole = True
+            self.whole = self.done = True
             return
         try:
-            said = orjson.loads(event)
-        except orjson.JSONDecodeError as error:
-            raise BrokenStreamError(f"an event that is no JSON ({error})") from None
-        self._empty = False
+            said = Reply(status=200, body=event).json()
+        except (NotJsonError, OutsizedJsonError) as error:
+            self._odd(f"an event that is no JSON ({error})")
+            return
+        kind = said.get("type") if isinstance(said, dict) else None
         if not isinstance(said, dict):
-            raise BrokenStreamError("an event that is no object")
-        kind = said.get("type")
-        if isinstance(kind, str) and kind.startswith("response."):
+            self._odd("an event that is no object")
+        elif isinstance(kind, str) and kind.startswith("response."):
             self._take_response(kind, said)
         else:
             self._take_chunk(said)
+
+    def _in_one_piece(self) -> JsonValue:
+        """An answer that came at once and only said that it would come as a stream."""
+        try:
+            said = Reply(status=200, body=b"".join(self._bare)).json()
+        except (NotJsonError, OutsizedJsonError):
+            raise BrokenStreamError("a stream without events") from None
+        self.whole = True
+        return said
+
+    def _odd(self, what: str) -> None:
+        if not self.whole:
+            raise BrokenStreamError(what)
 
     def _take_response(self, kind: str, said: dict[str, Any]) -> None:
         if kind.endswith(".delta"):
             self.begun = True
         elif kind in _FINAL and isinstance(said.get("response"), dict):
-            self.whole, self._said = True, said["response"]
+            self.whole = self.done = True
+            self._said = said["response"]
 
     def _take_chunk(self, said: dict[str, Any]) -> None:
-        if said.get("error") is not None:  # the endpoint gives up in the middle
-            self.whole, self._said = True, said
+        if complains(said):  # the endpoint gives up in the middle
+            if not self.whole:
+                self.whole, self._said = True, said
             return
         for name, value in said.items():
-            if name != "choices" and value is not None:
+            if name not in ("choices", "error") and value is not None:
                 self._document[name] = value
         choices = said.get("choices")
         for choice in choices if isinstance(choices, list) else ():
@@ -137,72 +160,7 @@ class Collector:
                 self._take_choice(choice)
 
     def _take_choice(self, said: dict[str, Any]) -> None:
-        number = _number(said.get("index"), _MOST_CHOICES)
-        choice = self._choices.setdefault(number, _Choice(number))
+        number = number_of(said.get("index"), _MOST_CHOICES)
+        choice = self._choices.setdefault(number, Choice(number))
         self.begun = choice.take(said) or self.begun
         self.whole = all(one.finish_reason is not None for one in self._choices.values())
-
-
-class _Choice:
-    """One of the answers to a request: texts grow, everything else is what was said last."""
-
-    def __init__(self, number: int) -> None:
-        self.finish_reason: JsonValue = None
-        self._number = number
-        self._texts: dict[str, list[str]] = {}
-        self._calls: dict[int, dict[str, Any]] = {}
-        self._other: dict[str, Any] = {}
-
-    def take(self, said: dict[str, Any]) -> bool:
-        """Add what a chunk says; whether there is a word of the answer in it."""
-        self.finish_reason = said.get("finish_reason") or self.finish_reason
-        delta = said.get("delta")
-        if not isinstance(delta, dict):
-            delta = {"content": said.get("text")}
-        spoken = False
-        for name, value in delta.items():
-            if name == "tool_calls" and isinstance(value, list):
-                spoken = self._take_calls(value) or spoken
-            elif name != "role" and isinstance(value, str):
-                self._texts.setdefault(name, []).append(value)
-                spoken = spoken or bool(value)
-            elif value is not None:
-                self._other[name] = value
-        return spoken
-
-    def _take_calls(self, calls: list[Any]) -> bool:
-        for call in calls:
-            if isinstance(call, dict):
-                number = _number(call.get("index"), _MOST_CALLS)
-                _grow(self._calls.setdefault(number, {}), call)
-        return bool(calls)
-
-    def whole(self) -> dict[str, Any]:
-        message: dict[str, Any] = {"content": None, **self._other}
-        message.update({name: "".join(parts) for name, parts in self._texts.items()})
-        if self._calls:
-            message["tool_calls"] = [call for _, call in sorted(self._calls.items())]
-            message["content"] = message["content"] or None
-        return {
-            "index": self._number,
-            "message": message,
-            "finish_reason": self.finish_reason,
-        }
-
-
-def _grow(call: dict[str, Any], more: dict[str, Any]) -> None:
-    """Add a piece of a tool call: the arguments grow, whatever else stands where it is said."""
-    for name, value in more.items():
-        if name == "index" or value is None:
-            continue
-        if name == "function" and isinstance(value, dict):
-            function = call.setdefault("function", {})
-            for key, text in value.items():
-                grows = key == "arguments" and isinstance(text, str)
-                function[key] = function.get(key, "") + text if grows else text
-        else:
-            call[name] = value
-
-
-def _number(value: JsonValue, most: int) -> int:
-    return value if type(value) is int and 0 <= value < most else 0

@@ -55,7 +55,7 @@ def read(
         raise refusals.classify(reply, model=model, secrets=secrets)
     layers = _layers(_document(reply, secrets))
     said = _said(layers[-1])
-    broken = next(filter(_complains, layers), said.error)
+    broken = next(filter(complains, layers), said.error)
     if broken is not None:
         error = refusals.classify_inside(reply, broken, model=model, secrets=secrets)
         error.usage = _usage(layers, reply.headers)
@@ -122,7 +122,8 @@ def _layers(document: _Object) -> list[_Object]:
     return layers
 
 
-def _complains(layer: _Object) -> bool:
+def complains(layer: _Object) -> bool:
+    """Whether an answer says that something went wrong, in one of the ways that gateways do."""
     error = layer.get("error")
     if isinstance(error, dict):
         error = [said for said in error.values() if not _is_fine(said)]
@@ -159,7 +160,7 @@ def _chosen(choice: JsonValue) -> _Said:
         refusal=message.get("refusal"),
         tool_calls=message.get("tool_calls") or message.get("function_call"),
         finish_reason=choice.get("finish_reason"),
-        error=choice if not content and _complains(choice) else None,
+        error=choice if not content and complains(choice) else None,
     )
 
 

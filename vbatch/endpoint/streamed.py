@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -14,8 +15,12 @@ from vbatch.endpoint.strings import dump
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from vbatch.clock import Clock
     from vbatch.endpoint.exchange import Response
 
+AFTER_DONE_S = 0.5
+"""How long the connection's own end is waited for after ``[DONE]``; without it, it is not used
+again."""
 LAST_WORD_S = 5.0
 """How long the usage and the end of a stream are waited for once the answer itself is whole."""
 
@@ -25,11 +30,17 @@ class LongStreamError(Exception):
 
 
 class Streamed:
-    """One answer as it comes, at most ``cap`` bytes of it."""
+    """One answer as it comes, at most ``cap`` bytes of it.
 
-    def __init__(self, response: Response, *, cap: int) -> None:
+    What follows a whole answer is waited for half of ``patience_s`` at most, which is the longest
+    silence of an attempt.
+    """
+
+    def __init__(self, response: Response, *, cap: int, patience_s: float, clock: Clock) -> None:
         self._content = response.content
         self._cap = cap
+        self._clock = clock
+        self._last_word_s = min(LAST_WORD_S, patience_s / 2)
         self._collector = Collector()
 
     @property
@@ -37,22 +48,27 @@ class Streamed:
         """Whether the first word of the answer has come."""
         return self._collector.begun
 
-    async def pieces(self) -> AsyncIterator[None]:
-        """Take what comes, and return after each piece of it.
+    async def events(self) -> AsyncIterator[None]:
+        """Take what comes, and return after each piece that held an event.
 
         Raises LongStreamError, BrokenStreamError, and aiohttp's errors while the answer is not
         whole: once it is, it was paid for and is taken, whatever becomes of the connection.
         """
-        size = 0
+        size, end = 0, None
         while not self._content.at_eof():
-            data = await self._more()
+            if self._collector.whole:
+                wait_s = AFTER_DONE_S if self._collector.done else self._last_word_s
+                end = min(end or math.inf, self._clock.monotonic() + wait_s)
+            data = await self._more(end)
             if not data:
                 return
             size += len(data)
-            if size > self._cap:
+            if size > self._cap and not self._collector.whole:
                 raise LongStreamError
+            before = self._collector.events
             self._collector.feed(data)
-            yield
+            if self._collector.events > before:
+                yield
 
     def body(self) -> bytes:
         """The answer as it would have come at once.
@@ -64,12 +80,15 @@ class Streamed:
             raise BrokenStreamError("the stream ended before the answer did")
         return dump(document)
 
-    async def _more(self) -> bytes:
-        if not self._collector.whole:
+    async def _more(self, end: float | None) -> bytes:
+        if end is None:
             return await self._content.readany()
+        left = end - self._clock.monotonic()
+        if left <= 0:
+            return b""
         reading = asyncio.ensure_future(self._content.readany())
         try:
-            await asyncio.wait([reading], timeout=LAST_WORD_S)
+            await asyncio.wait([reading], timeout=left)
             with contextlib.suppress(aiohttp.ClientError, OSError):
                 return reading.result() if reading.done() else b""
         finally:

@@ -19,7 +19,8 @@ _NAME = "answer"
 _MOST_STARTS = 200
 """Places in a chatty answer at which JSON is looked for."""
 _MOST_SHOWN = 300
-_THOUGHTS = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
+_THOUGHT = re.compile(r"<think(?:ing)?>", re.IGNORECASE)
+_THOUGHT_OUT = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 _FENCE = re.compile(r"```[A-Za-z0-9_-]*[ \t]*\r?\n(.*?)(?:```|\Z)", re.DOTALL)
 _START = re.compile(r"[{\[]")
 
@@ -63,6 +64,8 @@ class AnswerSchema:
             error = best_match(self._validator.iter_errors(value))
         except RecursionError:
             return "it is nested too deeply"
+        except Exception as bug:  # noqa: BLE001 - numbers that no float holds, for one
+            return f"it cannot be checked: {bug!r}"
         if error is None:
             return None
         message = error.message
@@ -122,7 +125,7 @@ def _is_strict(schema: Any) -> bool:
 
 def _values(text: str) -> Iterator[JsonValue]:
     """What in ``text`` is JSON: all of it, what stands in fences, what begins with a bracket."""
-    spoken = _THOUGHTS.sub("", text).strip()
+    spoken = _spoken(text).strip()
     for whole in (spoken, *(fenced.strip() for fenced in _FENCE.findall(spoken))):
         found = _loaded(whole)
         if found:
@@ -138,6 +141,18 @@ def _values(text: str) -> Iterator[JsonValue]:
             position = start.start() + 1
         else:
             yield value
+
+
+def _spoken(text: str) -> str:
+    """``text`` without thoughts; one that does not end is none."""
+    said, position = [], 0
+    while (begun := _THOUGHT.search(text, position)) is not None:
+        over = _THOUGHT_OUT.search(text, begun.end())
+        if over is None:
+            break
+        said.append(text[position : begun.start()])
+        position = over.end()
+    return "".join([*said, text[position:]])
 
 
 def _loaded(text: str) -> list[JsonValue]:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 CUT = frozenset({"length", "max_tokens", "max_output_tokens"})
 """Finish reasons of answers that ended at their token cap: asked again they end there again."""
-_BODY_CHARS = 64 * 1024
+_FILTERED = "content_filter"
+_BODY_BYTES = 64 * 1024
 
 
 _WHOLE = frozenset({None, "stop", "eos", "end_turn", "completed", "tool_calls", "stop_sequence"})
@@ -36,7 +37,7 @@ class UnfitError(PermanentError):
             "schema_mismatch",
             f"the answer breaks request.response_schema: {complaint}{_advice(completion, cut=cut)}",
             remedy=None if cut else Remedy.ASK_AGAIN,
-            body=self.unfit.text[:_BODY_CHARS],
+            body=self.unfit.text.encode(errors="replace")[:_BODY_BYTES].decode(errors="ignore"),
             usage=completion.usage,
         )
 
@@ -49,17 +50,21 @@ class Answers:
         self._schema = None if schema is None else AnswerSchema(schema)
 
     def checked(self, completion: Completion) -> Completion:
-        """``completion``, with what was parsed of it; a refusal or a tool call as it is.
+        """``completion``, with what was parsed of it.
+
+        A refusal, a tool call and what the gateway's moderation left of an answer stay as they are.
 
         Raises UnfitError.
         """
         if self._schema is None or completion.refusal is not None:
             return completion
-        if completion.text is None and completion.tool_calls is not None:
+        if not completion.text and completion.tool_calls is not None:
             return completion
         try:
             return replace(completion, parsed=self._schema.read(completion.text))
         except MismatchError as error:
+            if completion.finish_reason == _FILTERED:
+                return completion
             raise UnfitError(completion, str(error)) from None
 
 

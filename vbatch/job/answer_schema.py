@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import orjson
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
 _MOST_BYTES = 1_000_000
 _DEEPEST = 64
-_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
+_ELSEWHERE = frozenset({"$dynamicRef", "$recursiveRef"})
 _NAMED = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
 """Words whose object names schemas by words of its own."""
 _VALUES = frozenset({"enum", "const", "default", "examples"})
@@ -28,12 +30,8 @@ def answer_schema(value: Any) -> dict[str, Any]:
     schema = value if isinstance(value, dict) else _read(value)
     if _depth(schema) > _DEEPEST:
         raise wrong(f"a JSON Schema nested at most {_DEEPEST} levels deep")
-    for reference in _references(schema):
-        if not isinstance(reference, str) or not reference.startswith("#"):
-            raise wrong(
-                f"a JSON Schema that stands alone; it refers to {reference!r}, and no "
-                "other file or address is read"
-            )
+    for word, said in _words(schema):
+        _refuse(schema, word, said)
     _check(schema)
     return schema
 
@@ -42,12 +40,10 @@ def _read(value: Any) -> dict[str, Any]:
     if not is_text(value):
         raise wrong("a path to a JSON Schema file")
     try:
-        data = Path(value).read_bytes()
+        data = _bytes_of(Path(value))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise wrong(f"a path to a JSON Schema file; it cannot be read: {reason}") from None
-    if len(data) > _MOST_BYTES:
-        raise wrong(f"a JSON Schema file of at most {_MOST_BYTES:,} bytes")
     try:
         schema = orjson.loads(data)
     except orjson.JSONDecodeError as error:
@@ -55,6 +51,15 @@ def _read(value: Any) -> dict[str, Any]:
     if not isinstance(schema, dict):
         raise wrong("a JSON Schema file that holds an object")
     return schema
+
+
+def _bytes_of(path: Path) -> bytes:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise wrong("a path to a JSON Schema file; this is no regular file")
+    if status.st_size > _MOST_BYTES:
+        raise wrong(f"a JSON Schema file of at most {_MOST_BYTES:,} bytes")
+    return path.read_bytes()
 
 
 def _check(schema: dict[str, Any]) -> None:
@@ -65,40 +70,53 @@ def _check(schema: dict[str, Any]) -> None:
         validator_for(schema, default=Draft202012Validator).check_schema(schema)
     except SchemaError as error:
         raise wrong(f"a valid JSON Schema; at {error.json_path}: {error.message}") from None
-    for reference in _references(schema):
-        if not _leads_somewhere(schema, reference):
-            raise wrong(f"a valid JSON Schema; {reference!r} leads nowhere")
 
 
-def _references(schema: Any) -> Iterator[Any]:
+def _refuse(schema: dict[str, Any], word: str, value: Any) -> None:
+    """Refuse what cannot be followed while an answer is checked."""
+    if word == "$id":
+        raise wrong("a JSON Schema that stands alone, without an $id within it")
+    if word in _ELSEWHERE:
+        raise wrong(f"a JSON Schema that uses $ref instead of {word}")
+    if not isinstance(value, str) or not value.startswith("#"):
+        raise wrong(
+            f"a JSON Schema that stands alone; it refers to {value!r}, and no other file or "
+            "address is read"
+        )
+    if value != "#" and not value.startswith("#/"):
+        raise wrong(f'a JSON Schema that refers to places, like "#/$defs/item", not to {value!r}')
+    if not isinstance(_found(schema, value), dict | bool):
+        raise wrong(f"a valid JSON Schema; {value!r} leads nowhere")
+
+
+def _words(schema: Any, *, inner: bool = False) -> Iterator[tuple[str, Any]]:
+    """Each word that refers to something, and what it says."""
     if isinstance(schema, list):
-        for inner in schema:
-            yield from _references(inner)
+        for one in schema:
+            yield from _words(one, inner=True)
     if not isinstance(schema, dict):
         return
-    for name, inner in schema.items():
-        if name in _REFERENCES:
-            yield inner
-        elif name in _NAMED and isinstance(inner, dict):
-            yield from _references([*inner.values()])
+    for name, value in schema.items():
+        if name == "$ref" or name in _ELSEWHERE or (name == "$id" and inner):
+            yield name, value
+        elif name in _NAMED and isinstance(value, dict):
+            yield from _words([*value.values()])
         elif name not in _VALUES:
-            yield from _references(inner)
+            yield from _words(value, inner=True)
 
 
-def _leads_somewhere(schema: Any, reference: str) -> bool:
-    """Whether a JSON pointer does; an anchor is left to the validator."""
-    if reference != "#" and not reference.startswith("#/"):
-        return True
+def _found(schema: Any, reference: str) -> Any:
+    """What a JSON pointer leads to, None where that is nothing."""
     place = schema
-    for step in reference.split("/")[1:]:
+    for step in unquote(reference[1:]).split("/")[1:]:
         name = step.replace("~1", "/").replace("~0", "~")
-        if isinstance(place, dict) and name in place:
-            place = place[name]
+        if isinstance(place, dict):
+            place = place.get(name)
         elif isinstance(place, list) and name.isdigit() and int(name) < len(place):
             place = place[int(name)]
         else:
-            return False
-    return True
+            return None
+    return place
 
 
 def _depth(value: Any) -> int:

@@ -7,6 +7,7 @@ enums, constants, nested objects and lists, choices, local references.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -102,8 +103,10 @@ class _Form:
         return text.ljust(schema.get("minLength", 0), ".")
 
     def _found(self, reference: str) -> Any:
+        if not reference.startswith(("#/", "#")) or (reference != "#" and reference[1] != "/"):
+            return {}
         place: Any = self._root
-        for step in reference.removeprefix("#").split("/")[1:]:
+        for step in unquote(reference[1:]).split("/")[1:]:
             name = step.replace("~1", "/").replace("~0", "~")
             place = place.get(name, {}) if isinstance(place, dict) else {}
         return place

@@ -100,6 +100,8 @@ SCHEMA = "request.response_schema"
 
 RAW = pa.field("raw", pa.string())
 """After our own columns, where the job asks for it."""
+FIXED = (SCHEMA, "request.raw")
+"""What decides about columns, and so never changes within a run."""
 EXTRA = pa.field("extra", pa.string())
 
 USAGE = pa.schema(
@@ -144,6 +146,8 @@ class Schemas:
     failures: pa.Schema
     failed: pa.Schema
     superseded: pa.Schema
+    with_raw: bool = False
+    """Whether ``RAW`` follows our own columns; the manifest may have one of that name."""
 
     def of(self, table: Table) -> pa.Schema:
         """The schema of one table."""
@@ -157,13 +161,14 @@ def schemas_of(kept: Kept) -> Schemas:
     given = columns.deserialize(kept.given_schema).remove_metadata()
     schema = kept.question.get(SCHEMA)
     own = [f if f.name != "parsed" else pa.field("parsed", type_of(schema)) for f in RESULTS]
-    raw = [RAW] if kept.question.get("request.raw") else []
-    results = pa.schema([*own, *raw, *carried, EXTRA])
+    with_raw = bool(kept.question.get("request.raw"))
+    results = pa.schema([*own, *([RAW] if with_raw else []), *carried, EXTRA])
     failures = pa.schema([*FAILURES, *given, *carried, EXTRA])
     renamed = dict(kept.renamed)
     return Schemas(
         carried=carried,
         given=given,
+        with_raw=with_raw,
         results=_labelled(results, "results", renamed),
         superseded=_labelled(results, "superseded", renamed),
         failures=_labelled(failures, "failures", renamed),

@@ -63,7 +63,7 @@ def results(entries: Sequence[Sequence[Any]], schemas: Schemas) -> pa.RecordBatc
         (_parsed if number == _PARSED else _column)(places[place], field, misfits)
         for number, (field, place) in enumerate(zip(own, _RESULT_PLACES, strict=True))
     ]
-    if RAW in schemas.results:
+    if schemas.with_raw:
         arrays.append(_column(places[AT_COMPLETED["raw"]], RAW, misfits))
     arrays += _carried(places[AT_COMPLETED["passthrough"]], schemas.carried, misfits)
     extras = misfits.into(places[AT_COMPLETED["extra"]])
