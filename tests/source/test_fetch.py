@@ -452,6 +452,29 @@ async def test_what_takes_too_long_as_a_whole_is_given_up(server):
     assert "60 s" in error.message
 
 
+async def test_the_deadline_begins_when_a_connection_may_be_taken(server, monkeypatch):
+    monkeypatch.setattr(fetch, "_CONNECTIONS", 2)
+    clock, all_taken = QuickClock(), asyncio.Event()
+
+    async def stall(_request):
+        if len(server.requests) == 2:
+            all_taken.set()
+        await asyncio.Event().wait()
+
+    server.answers = [stall, stall, says()]
+    async with fetching(clock) as fetcher:
+        tasks = [asyncio.create_task(fetcher.get(f"{server.base}/{n}.jpg")) for n in range(5)]
+        await all_taken.wait()
+        tasks[2].cancel()
+        clock.ring()
+        given_up = await asyncio.gather(*tasks[:3], return_exceptions=True)
+        in_turn = await asyncio.gather(*tasks[3:])
+
+    assert [getattr(error, "code", None) for error in given_up] == ["image_unreadable"] * 2 + [None]
+    assert tasks[2].cancelled()
+    assert in_turn == [PICTURE, PICTURE]
+
+
 async def test_a_cancelled_fetch_leaves_nothing_running(server):
     asked = asyncio.Event()
 

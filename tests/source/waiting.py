@@ -8,7 +8,7 @@ LONG_S = 30.0
 
 
 class QuickClock:
-    """Short sleeps return at once and are noted; long ones last until ``ring`` is called."""
+    """Short sleeps return at once and are noted; long ones last until the next ``ring``."""
 
     def __init__(self) -> None:
         self.naps: list[float] = []
@@ -31,4 +31,6 @@ class QuickClock:
             await asyncio.sleep(0)
 
     def ring(self) -> None:
+        """End the long sleeps that have begun."""
         self._rung.set()
+        self._rung = asyncio.Event()

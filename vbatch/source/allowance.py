@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Hashable, Iterable
 
 FIRST_GUESS_BYTES = 1_000_000
 LEAST_GUESS_BYTES = 64_000
@@ -32,11 +32,13 @@ class NoRoomError(Exception):
 
 
 class Allowance:
-    """What may be read of a row's files at once; everything, where nobody counts."""
+    """What may be read of a row's files; everything, where nobody counts."""
 
     def __init__(self, granted_bytes: int | None) -> None:
         self._granted_bytes = granted_bytes
         self._used_bytes = 0
+        self.kept: dict[Hashable, object] = {}
+        """What was made of the files that were read: it is not read again for want of room."""
 
     def use(self, size_bytes: int, *, further: Iterable[int] = ()) -> None:
         """Read so much more. Raises NoRoomError, with all that the ``further`` files need."""
@@ -45,6 +47,10 @@ class Allowance:
             needed = used + sum(further)
             raise NoRoomError(held=self._granted_bytes, missing=needed - self._granted_bytes)
         self._used_bytes = used
+
+    def grant(self, bytes_in_all: int) -> None:
+        """So much may be read in all, with what was read before."""
+        self._granted_bytes = bytes_in_all
 
 
 class Usual:

@@ -53,6 +53,7 @@ class _OutOfFilesError(Exception):
 class UrlFetcher:
     """Fetches images of at most ``cap_bytes``, each within ``deadline_s`` seconds, tries included.
 
+    Those seconds begin when it may connect: before that it waits for its turn, as long as need be.
     Connects to no address that ``may_reach`` refuses; every redirect is looked at again. Sends no
     cookie, key or password, asks no proxy and no netrc.
     """
@@ -71,6 +72,7 @@ class UrlFetcher:
         self._may_reach = may_reach
         self._resolver = resolver
         self._deadline_s = deadline_s
+        self._turns = asyncio.Semaphore(_CONNECTIONS)
         self._session: aiohttp.ClientSession | None = None
 
     async def get(self, url: str, *, held: int = 0, room: Room | None = None) -> bytes:
@@ -80,15 +82,17 @@ class UrlFetcher:
         ImageError: ``image_forbidden`` (a private address), ``image_not_found`` (404, 410),
         ``image_unreadable`` (anything else, once tries or time are used up).
         """
+        parsed = _parsed(url)
         body = _Body(self._cap_bytes, held, room)
-        fetching = asyncio.ensure_future(self._try_often(_parsed(url), body))
-        alarm = asyncio.ensure_future(self._clock.sleep(self._deadline_s))
-        try:
-            await asyncio.wait((fetching, alarm), return_when=asyncio.FIRST_COMPLETED)
-            if fetching.done():
-                return fetching.result()
-        finally:
-            await _end(fetching, alarm)
+        async with self._turns:
+            fetching = asyncio.ensure_future(self._try_often(parsed, body))
+            alarm = asyncio.ensure_future(self._clock.sleep(self._deadline_s))
+            try:
+                await asyncio.wait((fetching, alarm), return_when=asyncio.FIRST_COMPLETED)
+                if fetching.done():
+                    return fetching.result()
+            finally:
+                await _end(fetching, alarm)
         raise _unreadable(url, f"not there after {self._deadline_s:g} s")
 
     async def close(self) -> None:

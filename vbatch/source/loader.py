@@ -23,7 +23,7 @@ from vbatch.source.once import Once
 from vbatch.source.threads import Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from vbatch.clock import Clock
@@ -146,7 +146,7 @@ class ImageLoader:
         Raises ImageError and OutOfFilesError.
         """
         ours = [image for image in images if image.kind != "url"]
-        made = iter(self._fitted(ours, self._each(ours, 1.0, None)))
+        made = iter(self._fitted(ours, self._each(ours, 1.0, Allowance(None))))
         return [None if image.kind == "url" else next(made).sha256 for image in images]
 
     async def close(self) -> None:
@@ -199,23 +199,23 @@ class ImageLoader:
         self, images: Sequence[ImageSource], shrink: float, room: Room | None, granted: int
     ) -> list[PreparedImage]:
         """One hop to a thread for all that no other row makes; one more if they are too large."""
-        made = await self._once.get(
-            [_key(image, shrink) for image in images],
-            lambda places: self._made([images[at] for at in places], shrink, room, granted),
-        )
+        keys = [_key(image, shrink) for image in images]
+        allowance = Allowance(None if room is None else granted)
+
+        def make(places: list[int]) -> Awaitable[list[PreparedImage]]:
+            wanted = [images[at] for at in places]
+            return self._hop(partial(self._each, wanted, shrink, allowance))
+
+        while True:
+            try:
+                made = await self._once.get(keys, make)
+                break
+            except NoRoomError as error:
+                short = error.with_traceback(None)  # its frames hold images
+            allowance.grant(await _grown(room, short))  # by now nobody waits for what we make
         if _share([len(image.data) for image in made], self._max_request_bytes) is None:
             return made
         return await self._hop(lambda: self._fitted(images, made))
-
-    async def _made(
-        self, images: Sequence[ImageSource], shrink: float, room: Room | None, granted: int
-    ) -> list[PreparedImage]:
-        while True:
-            held = None if room is None else granted
-            try:
-                return await self._hop(partial(self._each, images, shrink, held))
-            except NoRoomError as error:
-                granted = await _grown(room, error)
 
     async def _hop(self, work: Callable[[], T]) -> T:
         """``work`` in a thread, again while no file can be opened."""
@@ -227,14 +227,15 @@ class ImageLoader:
         raise ImageError("image_unreadable", "too many open files; raise the limit (ulimit -n)")
 
     def _each(
-        self, sources: Sequence[ImageSource], shrink: float, granted: int | None
+        self, sources: Sequence[ImageSource], shrink: float, allowance: Allowance
     ) -> list[PreparedImage]:
-        """Each as it goes alone. Raises NoRoomError for files of more than ``granted`` bytes."""
-        allowance = Allowance(granted)
+        """Each as it goes alone. Raises NoRoomError for files beyond the ``allowance``."""
         made = []
         for place, source in enumerate(sources):
             if source.kind == "path" and source.data is None:
-                further = (self._disk.size(other.ref or "") for other in sources[place + 1 :])
+                others = (source for source in sources[place + 1 :] if source.kind == "path")
+                new = (other for other in others if _key(other, shrink) not in allowance.kept)
+                further = (self._disk.size(other.ref or "") for other in new)
                 made.append(self._of_file(source, shrink, allowance, further))
             else:
                 made.append(self._alone(self._bytes_of(source), source, shrink))
@@ -254,6 +255,7 @@ class ImageLoader:
             data = file.read()
         made = self._alone(data, source, shrink)
         self._once.remember(name, made)
+        allowance.kept[_key(source, shrink)] = made
         return made
 
     def _alone(self, file: bytes, source: ImageSource, shrink: float) -> PreparedImage:

@@ -41,7 +41,8 @@ class Once(Generic[T]):
 
         None is a key that is never shared. Where somebody else failed to make it, ``make`` is
         asked after all, so everyone gets an error of their own. Nobody waits for others while
-        others wait for them.
+        others wait for them; so ``make`` must not wait for anything that a waiter may hold, such
+        as room. It raises instead, and its caller asks again once it has what it lacked.
         """
         found: dict[Hashable, T] = {}
         promised: dict[Hashable, asyncio.Future[T | None]] = {}
