@@ -44,6 +44,7 @@ def test_what_holds_no_list_holds_no_models(document):
         ({"modalities": {"input": ["text"], "output": ["image"]}}, False),
         ({"modalities": ["text"], "capabilities": ["vision"]}, True),
         ({"capabilities": None}, None),
+        ({"capabilities": {"chat_completion": True, "inference": True}}, None),
         ({"capabilities": {"image_input": {"supported": True}}}, True),
         ({"capabilities": {"image_input": {"supported": False}}}, False),
         ({"supports_image_input": True}, True),

@@ -335,7 +335,7 @@ def test_an_endpoint_that_is_down_behind_its_proxy_is_a_problem(
     assert problem.startswith(f"the endpoint is not there: HTTP {status}")
 
 
-@pytest.mark.parametrize("status", [403, 404, 405, 429, 500, 501])
+@pytest.mark.parametrize("status", [301, 403, 404, 405, 429, 500, 501])
 def test_a_list_that_is_not_to_be_had_is_only_a_warning(status, lists_nothing, checked, workshop):
     workshop.rows(1)
     lists_nothing(status)

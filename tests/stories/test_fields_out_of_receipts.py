@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pyarrow as pa
 import pytest
 
 import vbatch
+from vbatch import api
 from vbatch.server.faults import parse_faults
 
 RECEIPT = {
@@ -237,3 +239,15 @@ def test_a_call_of_a_tool_follows_no_schema(endpoint, workshop, receipts):
 
     assert vbatch.run(job, overrides=["request.tool_choice=required"]).answered == 4
     assert [row["parsed"] for row in table(workshop).to_pylist()] == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [(RECEIPT, "5 typed fields"), ({"type": "object"}, r"JSON text, as \$ names no properties")],
+)
+def test_check_says_what_becomes_of_the_fields(endpoint, receipts, schema, said):
+    server = endpoint(dialect="openai")
+
+    notes = api.check(api.load(receipts(server.base_url, schema))).notes
+
+    assert any(re.search(said, note) for note in notes)

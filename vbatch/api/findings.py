@@ -7,6 +7,7 @@ import fnmatch
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from vbatch.columns.parsed import NotSimpleError, parsed_type
 from vbatch.errors import redact
 
 if TYPE_CHECKING:
@@ -63,6 +64,19 @@ def tell_images(job: Job, seen: Survey, found: Findings) -> None:
             f"{_of(rows, seen)} a URL that ends like a {kind} image, which {name} does not take "
             f'({taken}); what goes as a URL is not converted (images.send = "inline" fetches it)'
         )
+
+
+def tell_schema(job: Job, found: Findings) -> None:
+    """What becomes of answers that follow a schema."""
+    schema = job.request.response_schema
+    if schema is None:
+        return
+    try:
+        fields = parsed_type(schema).num_fields
+    except NotSimpleError as error:
+        found.notes.append(f"answers: checked, and in the column parsed as JSON text, as {error}")
+    else:
+        found.notes.append(f"answers: checked, and in the column parsed as {fields} typed fields")
 
 
 def tell_fields(job: Job, found: Findings) -> None:

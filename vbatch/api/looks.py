@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vbatch.api.endpoint import with_endpoint
-from vbatch.api.findings import Findings, tell_fields, tell_images, tell_models
+from vbatch.api.findings import Findings, tell_fields, tell_images, tell_models, tell_schema
 from vbatch.api.question import check_question
 from vbatch.api.rehearsal import rehearse
 from vbatch.api.survey import Survey, survey
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["CHECKED_ROWS", "Findings", "check", "models"]
 
 CHECKED_ROWS = 20
-_FORBIDDEN = 403
+_UNAUTHORIZED, _FORBIDDEN = 401, 403
+_LISTING = re.compile(r"\b(scopes?|permissions?)\b", re.IGNORECASE)
 """Keys can be made that may ask models and not list them."""
 _DOWN = frozenset({502, 503, 504, *range(520, 525), 529, 530})
 """Statuses of proxies before an endpoint that is down, starting or overrun."""
@@ -59,6 +61,7 @@ async def check(job: Job, *, clock: Clock) -> Findings:
     _tell_urls(job, report, found)
     tell_images(job, seen, found)
     tell_fields(job, found)
+    tell_schema(job, found)
     await _check_models(job, clock, seen, found)
     await asyncio.to_thread(_tell_prices, job, seen, found)
     return found
@@ -171,7 +174,7 @@ async def _check_models(job: Job, clock: Clock, seen: Survey, found: Findings) -
     try:
         listed = await models(job, clock=clock)
     except EndpointError as error:
-        if isinstance(error, FatalError) and error.status != _FORBIDDEN:
+        if isinstance(error, FatalError) and not _of_the_list_alone(error):
             found.problems.append(f"the endpoint refuses us ({error.code}): {error.message}")
         elif _is_down(error):
             found.problems.append(f"the endpoint is not there: {error.message}")
@@ -179,6 +182,13 @@ async def _check_models(job: Job, clock: Clock, seen: Survey, found: Findings) -
             found.warnings.append(f"model: the list of models could not be read ({error.message})")
     else:
         tell_models(job, seen, listed, found)
+
+
+def _of_the_list_alone(error: FatalError) -> bool:
+    """Whether requests may be answered all the same."""
+    if error.status == _UNAUTHORIZED:
+        return _LISTING.search(error.message) is not None
+    return error.status == _FORBIDDEN or error.code == "redirect"
 
 
 def _is_down(error: EndpointError) -> bool:

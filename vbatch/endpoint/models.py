@@ -88,6 +88,8 @@ def _sight(said: JsonValue) -> bool | None:
     if isinstance(said, Mapping):
         if isinstance(said.get("input"), list):
             return _sight(said["input"])
+        if not any(str(name).strip().lower() in _SIGHT for name in said):
+            return None  # abilities of another sort
         said = [name for name, able in said.items() if _is_able(able)]
     if not isinstance(said, list):
         return None

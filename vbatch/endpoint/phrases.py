@@ -32,7 +32,7 @@ MONEY = _any_of(
     r"billing_not_active",
     r"out of credit",
     r"budget[ _](has been )?(exceeded|exhausted|spent)",
-    r"exceeded .{0,40}budget",
+    r"exceeded (?!.{0,40}token budget).{0,40}budget",
 )
 MONEY_OR_PACE = _any_of(r"exceeded your current quota")
 """Said of an empty account, and by some gateways of requests a minute: then they name a wait."""
@@ -70,10 +70,11 @@ BLIND = _any_of(
     r"image inputs? (is|are) not supported",
     r"is not a multimodal model",
     r"image_url is only supported by certain models",
-    r"(does not|doesn't|do not|cannot) (support|take|accept) (image|vision)( input)?s?\b"
-    r"(?!/| (of|in|with|mime|types?|formats?|urls?|files?|larger|over)\b)",
+    r"(does not|doesn't|do not|cannot) (support|take|accept) (images?|vision)( inputs?)?"
+    r"(?=\s*([.;,!)\"'\n]|$))",
 )
-"""Said of a model that sees no images at all, by some servers with a 500."""
+"""Said of a model that sees no images at all, by some servers with a 500. What goes on (of that
+size, in GIF format, via URL) is about one image, and stops no run."""
 BAD_IMAGE = _any_of(
     r"failed to (load|decode|process) (the )?(image|bitmap)",
     r"cannot identify image file",
