@@ -19,6 +19,15 @@ def test_a_price_is_exact_money_per_million_tokens():
     assert rate.cost(usage) == Decimal("0.00021")
 
 
+def test_thinking_that_is_counted_in_the_total_alone_is_paid_for_as_an_answer():
+    apart = Usage(prompt_tokens=300, completion_tokens=10, total_tokens=5310)
+    assert GPT_4O.cost(apart) == GPT_4O.of(300, 5010)
+    within = Usage(prompt_tokens=300, completion_tokens=5010, total_tokens=5310)
+    assert GPT_4O.cost(within) == GPT_4O.of(300, 5010)
+    too_small = Usage(prompt_tokens=300, completion_tokens=10, total_tokens=10)
+    assert GPT_4O.cost(too_small) == GPT_4O.of(300, 10)
+
+
 @pytest.mark.parametrize("usage", [Usage(prompt_tokens=1), Usage(completion_tokens=1)])
 def test_a_cost_with_a_count_unknown_is_unknown(usage):
     assert GPT_4O.cost(usage) is None

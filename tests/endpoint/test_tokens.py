@@ -1,4 +1,8 @@
+import json
+from math import ceil
+
 from vbatch.costs.pictures import UNSEEN_SIDE, formula_of
+from vbatch.endpoint import tokens
 from vbatch.endpoint.tokens import ANSWER_TOKENS, cap_of, estimate
 from vbatch.endpoint.wire import Question
 from vbatch.records import PreparedImage, RemoteImage
@@ -54,3 +58,37 @@ def test_the_cap_is_found_under_either_name():
     assert cap_of(Question(model="m")) is None
     assert cap_of(Question(model="m", max_tokens=7, extra={"n": 3})) == 21
     assert cap_of(Question(model="m", extra={"n": 3})) is None
+
+
+def test_tools_and_schemas_are_read_like_text():
+    tools = [{"type": "function", "function": {"name": "say", "description": "x" * 4000}}]
+    form = {"type": "json_schema", "json_schema": {"schema": {"description": "y" * 400}}}
+    nothing = estimate(BARE, [])
+    both = Question(model="m", max_tokens=0, extra={"tools": tools, "response_format": form})
+    assert estimate(both, []) == estimate(both, []) == nothing + weight(tools) + weight(form)
+    other = Question(model="m", max_tokens=0, extra={"tools": tools * 2})
+    assert estimate(other, []) == nothing + weight(tools * 2)
+    assert estimate(Question(model="m", max_tokens=0, extra={"seed": 1}), []) == nothing
+
+
+def weight(value) -> int:
+    return ceil(len(json.dumps(value, separators=(",", ":"))) / 4)
+
+
+def test_the_same_tools_are_weighed_once_and_none_never(monkeypatch):
+    weighed = []
+    monkeypatch.setattr(tokens, "dump", lambda value: weighed.append(value) or b"")
+    tools = [{"type": "function", "function": {"name": "once"}}]
+    for prompt in "abc":
+        estimate(Question(model="m", prompt=prompt, extra={"tools": tools}), [])
+        estimate(Question(model="m", prompt=prompt, extra={"seed": 1}), [])
+    assert weighed == [tools]
+
+
+def test_what_is_nested_too_deeply_to_be_sent_takes_nothing():
+    deep: list = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert estimate(Question(model="m", max_tokens=0, extra={"tools": deep}), []) == estimate(
+        BARE, []
+    )

@@ -69,6 +69,27 @@ async def test_a_token_budget_stops_before_it_is_passed_and_says_how_to_go_on():
     await asked(purse, cap=100)  # which just fits
 
 
+async def test_a_row_that_the_whole_budget_does_not_hold_is_named_and_running_again_not_advised():
+    purse = budgets(max_tokens_total=1000)
+    await asked(purse, cap=100)
+    with pytest.raises(Stopped) as caught:
+        await purse.reserve("m", 300, 4096, row="r7")
+    assert caught.value.stop.message == (
+        "limits.max_tokens_total = 1,000 has no room for row 'r7' alone, which needs about 4,396"
+    )
+    assert caught.value.stop.advice == (
+        "raise limits.max_tokens_total, or lower the row's max_tokens"
+    )
+
+
+async def test_a_row_without_a_cap_that_no_budget_holds_is_to_get_one():
+    stop = await stop_of(budgets(max_cost=Decimal("0.001")))
+    assert stop.message == (
+        "limits.max_cost = 0.001 has no room for a single request, which needs about $0.003100"
+    )
+    assert stop.advice == "raise limits.max_cost, or give the row a max_tokens"
+
+
 async def test_money_is_counted_to_the_last_digit():
     purse = budgets(max_cost=Decimal("0.0033"))
     for _ in range(3):
@@ -159,6 +180,29 @@ async def stop_of_after(purse, times) -> Stop:
         except Stopped as stopped:
             return stopped.stop
     raise AssertionError("it never stopped")
+
+
+async def test_thinking_that_is_counted_in_the_total_alone_makes_answers_long():
+    purse = budgets(max_tokens_total=10_000)
+    with await purse.reserve("m", 300, None) as hold:
+        hold.answered(Usage(prompt_tokens=300, completion_tokens=10, total_tokens=5310))
+    assert "about 5,310 needed" in (await stop_of(purse, prompt=300)).message
+
+
+async def test_one_odd_answer_makes_no_prompt_dearer_than_by_what_it_was_odd():
+    """A short prompt with much that nobody saw: 100 times its estimate, and 1,980 tokens more."""
+    purse = budgets(max_tokens_total=10**9)
+    for _ in range(ENOUGH_ANSWERS):
+        await asked(purse, prompt=1000, cap=100)
+    with await purse.reserve("m", 20, 100) as hold:
+        hold.answered(usage(2000, 100))
+
+    worst, _ = purse.seen.worst(1000, 100)
+    expected, _ = purse.seen.expected(1000, 100)
+
+    assert worst == 1.25 * (1000 + 1980)
+    assert 1000 < expected < 1100
+    assert purse.seen.worst(10, 100)[0] == 1.25 * 10 * 100, "the smaller of both"
 
 
 async def test_an_answer_that_does_not_say_what_it_took_counts_as_expected():

@@ -27,6 +27,35 @@ def test_a_token_budget_stops_the_run_and_the_rest_stays_to_do(endpoint, worksho
     assert vbatch.run(job).total_answered == 50
 
 
+def test_a_row_that_never_fits_the_budget_is_named(endpoint, workshop):
+    server = endpoint(dialect="openai")
+    workshop.rows(1)
+    job = workshop.job(
+        server.base_url, request={"max_tokens": 9000}, limits={"max_tokens_total": 3000}
+    )
+
+    line = vbatch.run(job).line()
+
+    assert "limits.max_tokens_total = 3,000 has no room for row " in line
+    assert "lower the row's max_tokens" in line
+    assert "run again" not in line
+    assert server.sums["requests"] == 0
+
+
+def test_a_budget_holds_what_lines_in_batch_format_ask(endpoint, workshop):
+    server = endpoint(dialect="openai")
+    messages = [{"role": "user", "content": "x" * 40_000}]
+    body = {"model": "gpt-4o", "max_tokens": 10, "messages": messages}
+    workshop.manifest([{"custom_id": str(n), "body": body} for n in range(3)])
+    job = workshop.job(server.base_url, limits={"max_tokens_total": 9000})
+
+    summary = vbatch.run(job)
+
+    assert summary.exit_code == 4
+    assert "has no room for row '0' alone" in summary.line()
+    assert server.sums["requests"] == 0
+
+
 def test_a_cost_budget_stops_the_run_before_it_is_passed(endpoint, workshop):
     server = endpoint(dialect="openai", latency_s=0.01)
     workshop.rows(200)
@@ -64,6 +93,26 @@ def test_the_runs_own_cost_budget_holds_over_all_invocations(endpoint, workshop)
     assert 0.8 * 0.05 < spent <= 0.05 + 0.001
     assert cost_of(server.sums, 10, 20) == spent
     assert vbatch.run(job, overrides=["limits.max_cost_total=10"]).total_answered == 60
+
+
+def test_the_runs_budget_ends_also_where_the_endpoint_never_says_what_answers_took(
+    endpoint, workshop
+):
+    server = endpoint(dialect="openai", faults=parse_faults("nousage:1"))
+    workshop.rows(60)
+    job = workshop.job(
+        server.base_url,
+        price={"input": 10, "output": 20},
+        request={"max_tokens": 100},
+        limits={"max_cost_total": 0.1},
+    )
+
+    first = vbatch.run(job)
+    again = [vbatch.run(job) for _ in range(5)]
+
+    assert first.exit_code == again[-1].exit_code == 4
+    assert again[-1].answered == 0
+    assert 0 < server.sums["requests"] < 60
 
 
 def test_what_may_have_been_billed_without_an_answer_is_paid_from_the_budget(endpoint, workshop):

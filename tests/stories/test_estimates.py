@@ -12,6 +12,8 @@ from PIL import Image
 
 import vbatch
 from tests.conftest import picture
+from vbatch import api
+from vbatch.endpoint.tokens import WRAPPING_TOKENS
 from vbatch.errors import Mismatch
 
 KINDS = ("JPEG", "PNG", "WEBP", "GIF")
@@ -154,7 +156,8 @@ def test_rows_that_will_fail_are_named_and_not_paid_for(workshop):
     }
 
 
-def test_lines_in_batch_format_and_embedded_images_are_looked_into(workshop):
+def batch_line(**fields) -> dict:
+    """A line with 400 characters, one small picture of low detail and one by URL."""
     uri = "data:image/png;base64," + base64.b64encode(picture("red", (600, 600), "PNG")).decode()
     content = [
         {"type": "text", "text": "x" * 400},
@@ -166,13 +169,52 @@ def test_lines_in_batch_format_and_embedded_images_are_looked_into(workshop):
         "max_completion_tokens": 70,
         "messages": [{"role": "user", "content": content}],
     }
-    workshop.manifest([{"custom_id": "a", "body": body}])
+    return {"custom_id": "a", "body": body | fields}
+
+
+def test_lines_in_batch_format_and_embedded_images_are_looked_into(workshop):
+    workshop.manifest([batch_line()])
 
     expected = vbatch.estimate(workshop.job("https://api.openai.com/v1"))
 
     assert (expected.images, expected.remote_images) == (2, 1)
     assert expected.prompt_tokens == 100 + 85 + 765
     assert expected.completion_tokens == 70
+
+
+def test_the_tools_and_the_schema_of_a_line_are_counted(workshop):
+    tools = [{"type": "function", "function": {"name": "f", "description": "x" * 4000}}]
+    workshop.manifest([batch_line(tools=tools)])
+
+    expected = vbatch.estimate(workshop.job("https://api.openai.com/v1"))
+
+    assert 1000 <= expected.prompt_tokens - (100 + 85 + 765) <= 1030
+
+
+def test_a_rehearsal_counts_a_line_in_batch_format_as_an_estimate_does(workshop):
+    workshop.manifest([batch_line()])
+    job = workshop.job("https://api.openai.com/v1", price={"input": 1, "output": 2})
+
+    expected, report = vbatch.estimate(job), rehearsed(job)
+
+    assert (report["images"], report["image_bytes"]) == (2, expected.image_bytes)
+    assert report["tokens"] == expected.total_tokens + WRAPPING_TOKENS
+    assert report["cost"] == pytest.approx(float(expected.cost) + WRAPPING_TOKENS / 1e6)
+
+
+def test_a_rehearsal_takes_a_picture_that_nobody_can_read_for_one_of_usual_size(workshop):
+    content = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]
+    workshop.manifest([batch_line(messages=[{"role": "user", "content": content}])])
+
+    report = rehearsed(workshop.job("https://api.openai.com/v1"))
+
+    assert (report["requests"], report["codes"]) == (1, {})
+    assert report["tokens"] == 765 + 70 + WRAPPING_TOKENS
+
+
+def rehearsed(job) -> dict:
+    """What ``run --dry-run`` finds."""
+    return api.rehearse(api.load(job)).as_json()
 
 
 def test_rows_with_models_of_their_own_are_counted_and_paid_for_as_theirs(workshop):

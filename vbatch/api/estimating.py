@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,13 +12,13 @@ from vbatch.api.rehearsal import known_of
 from vbatch.api.wiring import manifest_of, roots_of
 from vbatch.costs.pictures import UNSEEN_SIDE, formula_of
 from vbatch.costs.rates import dollars
-from vbatch.endpoint import tokens, wire
+from vbatch.endpoint import lines, tokens, wire
 from vbatch.errors import EndpointError, ImageError
 from vbatch.records import BadRow, ImageSource, Item
 from vbatch.source.sizes import Sizes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from vbatch.api.rehearsal import Known
     from vbatch.clock import Clock
@@ -328,30 +328,7 @@ def _asked(job: Job, item: Item) -> tuple[Question, tuple[ImageSource, ...]]:
     question = wire.question(job, item)
     if item.body is None:
         return question, item.images
-    parts = list(_parts(item.body))
-    text = "\n".join(part["text"] for part in parts if isinstance(part.get("text"), str))
-    return replace(question, prompt=text), tuple(filter(None, map(_source, parts)))
-
-
-def _parts(body: Mapping[str, JsonValue]) -> Iterator[dict[str, JsonValue]]:
-    messages = body.get("messages")
-    for message in messages if isinstance(messages, list) else ():
-        content = message.get("content") if isinstance(message, dict) else None
-        if isinstance(content, str):
-            yield {"text": content}
-        for part in content if isinstance(content, list) else ():
-            if isinstance(part, dict):
-                yield part
-
-
-def _source(part: dict[str, JsonValue]) -> ImageSource | None:
-    image = part.get("image_url")
-    fields = image if isinstance(image, dict) else {"url": image}
-    url, detail = fields.get("url"), fields.get("detail")
-    if not isinstance(url, str):
-        return None
-    kind = "data_uri" if url[:5].lower() == "data:" else "url"
-    return ImageSource(kind=kind, ref=url, detail=detail if isinstance(detail, str) else None)  # type: ignore[arg-type]
+    return lines.inside(question, item.body)
 
 
 def _off(error: int) -> str:

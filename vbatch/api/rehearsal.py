@@ -15,21 +15,23 @@ from vbatch.api.question import check_question, reach_digest
 from vbatch.api.todo import Todo
 from vbatch.api.wiring import loader_of, manifest_of
 from vbatch.costs.rates import dollars
-from vbatch.endpoint import tokens, wire
+from vbatch.endpoint import lines, tokens, wire
 from vbatch.errors import EndpointError, ImageError, Locked, redact
-from vbatch.records import BadRow, Item
+from vbatch.records import BadRow, Item, PreparedImage, RemoteImage
 from vbatch.sink.holder import read_holder
 from vbatch.sink.layout import Layout
 from vbatch.sink.run_folder import RunFolder
+from vbatch.source.sizes import Sizes
 from vbatch.state import sum_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from vbatch.clock import Clock
     from vbatch.costs.book import PriceBook
+    from vbatch.endpoint.wire import Question
     from vbatch.job import Job
-    from vbatch.records import JsonValue, ManifestScan
+    from vbatch.records import ImageSource, JsonValue, ManifestScan, SentImage
     from vbatch.source.loader import ImageLoader
     from vbatch.source.manifest import Manifest
     from vbatch.state import Tally
@@ -200,9 +202,12 @@ async def _try(
     except (ImageError, EndpointError) as error:
         report.fail(row.id, error.code, redact(error.message, job.secrets))
         return
+    stored = body.image_bytes
+    if row.body is not None:
+        question, images, stored = await asyncio.to_thread(_inside, job, question, row.body)
     report.requests += 1
     report.images += len(images)
-    report.image_bytes += body.image_bytes
+    report.image_bytes += stored
     answer = tokens.of_answer(question)
     prompt = tokens.estimate(question, images) - answer
     report.tokens += prompt + answer
@@ -211,3 +216,31 @@ async def _try(
         report.cost = None
     else:
         report.cost += rate.of(prompt, answer)
+
+
+def _inside(
+    job: Job, question: Question, body: Mapping[str, JsonValue]
+) -> tuple[Question, tuple[SentImage, ...], int]:
+    """What a line in Batch format asks, its images, and the bytes of those within. Blocks."""
+    question, sources = lines.inside(question, body)
+    sizes, images, stored = Sizes(job.image_limits(), ()), [], 0
+    for source in sources:
+        image, length = _measured(source, sizes)
+        images.append(image)
+        stored += length
+    return question, tuple(images), stored
+
+
+def _measured(source: ImageSource, sizes: Sizes) -> tuple[SentImage, int]:
+    """An image of a line, for its size. What nobody can read is sent all the same."""
+    unseen = RemoteImage(url="", detail=source.detail)
+    if source.kind == "url":
+        return unseen, 0
+    try:
+        width, height, stored = sizes.of(source)
+    except ImageError:
+        return unseen, 0
+    image = PreparedImage(
+        data=b"", media_type="", width=width, height=height, sha256="", detail=source.detail
+    )
+    return image, stored

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,10 +63,18 @@ def same_of(job: Job, hidden: Path, stack: AsyncExitStack) -> Same | None:
     """Where the same question finds its answer, if the job wants that: see ``engine.same``."""
     if not job.dedupe and job.cache.path is None:
         return None
-    cache = AnswerCache(Path(job.cache.path) if job.cache.path else hidden / "answers.sqlite")
-    stack.callback(cache.close)
-    where = "" if job.profile.starts_here else job.base_url  # else another port each time
-    return Same(cache, where=f"{job.profile.name} {where}", unpaid=unpaid)
+    asked = job.request
+    where = [
+        job.profile.name,
+        "" if job.profile.starts_here else job.base_url,  # else another port each time
+        asked.response_schema,  # a line in Batch format is sent without
+        asked.raw,
+    ]
+    named = job.cache.path
+    cache = AnswerCache(Path(named or hidden / "answers.sqlite"), own=not named)
+    same = Same(cache, where=json.dumps(where, sort_keys=True), unpaid=unpaid)
+    stack.push_async_callback(same.close)
+    return same
 
 
 def roots_of(job: Job, manifest: Manifest) -> tuple[Path, ...]:

@@ -35,14 +35,27 @@ class Rate:
 
     def cost(self, usage: Usage) -> Decimal | None:
         """USD for what an answer reports; None where it does not say how many tokens."""
-        if usage.prompt_tokens is None or usage.completion_tokens is None:
+        answer = output_of(usage)
+        if usage.prompt_tokens is None or answer is None:
             return None
-        return self.of(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens or 0)
+        return self.of(usage.prompt_tokens, answer, usage.cached_tokens or 0)
 
     def told(self) -> str:
         """The figures in words."""
         figures = f"${self.input.normalize():f} in, ${self.output.normalize():f} out"
         return f"{figures} per million tokens ({self.source})"
+
+
+def output_of(usage: Usage) -> int | None:
+    """Tokens that are paid for as an answer; None where the answer does not say.
+
+    Some gateways count the tokens of thinking in the total alone (Gemini's
+    ``thoughts_token_count``), and they are billed like the answer's.
+    """
+    if usage.prompt_tokens is None or usage.completion_tokens is None:
+        return usage.completion_tokens
+    beyond_prompt = (usage.total_tokens or 0) - usage.prompt_tokens
+    return max(usage.completion_tokens, beyond_prompt)
 
 
 def dollars(amount: Decimal | float) -> str:

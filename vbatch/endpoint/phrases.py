@@ -70,8 +70,9 @@ BLIND = _any_of(
     r"image inputs? (is|are) not supported",
     r"is not a multimodal model",
     r"image_url is only supported by certain models",
-    r"(does not|doesn't|do not|cannot) (support|take|accept) (images?|vision)( inputs?)?"
-    r"(?=\s*([.;,!)\"'\n]|$))",
+    r"(does not|doesn't|do not|cannot) (support|take|accept) (image|vision)s?+( inputs?+)?+\b"
+    r"(?!/| (of|in|with|via|by|from|at|as|larger|bigger|over|above|exceeding|data|detail|mime|"
+    r"types?|formats?|urls?|files?|sizes?)\b)",
 )
 """Said of a model that sees no images at all, by some servers with a 500. What goes on (of that
 size, in GIF format, via URL) is about one image, and stops no run."""

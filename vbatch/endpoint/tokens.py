@@ -11,7 +11,8 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from vbatch.costs.pictures import UNSEEN_SIDE, formula_of
-from vbatch.records import PreparedImage
+from vbatch.endpoint.strings import OutsizedJsonError, dump
+from vbatch.records import JsonValue, PreparedImage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,9 @@ ANSWER_TOKENS = 300
 """Expected of an answer that nothing caps. A cap is reserved in full, as gateways do."""
 WRAPPING_TOKENS = 10
 _CAPS = ("max_completion_tokens", "max_tokens")
+_READ = ("tools", "response_format")
+"""Fields that the model reads like text."""
+_weighed: dict[str, tuple[JsonValue, int]] = {}
 
 
 def estimate(question: Question, images: Sequence[SentImage]) -> int:
@@ -32,7 +36,10 @@ def estimate(question: Question, images: Sequence[SentImage]) -> int:
 
 
 def of_prompt(question: Question, images: Sequence[SentImage]) -> int:
-    """Return what text and images take; an image by URL counts as a square of usual size."""
+    """Return what text, images, tools and schema take.
+
+    An image by URL counts as a square of usual size.
+    """
     formula = formula_of(question.model)
     seen = 0
     for image in images:
@@ -41,7 +48,26 @@ def of_prompt(question: Question, images: Sequence[SentImage]) -> int:
             seen += formula(image.width, image.height, detail)
         else:
             seen += formula(UNSEEN_SIDE, UNSEEN_SIDE, detail)
+    if question.extra:
+        seen += sum(map(_of_json, _READ, map(question.extra.get, _READ)))
     return of_text(f"{question.system or ''}{question.prompt or ''}") + seen
+
+
+def _of_json(name: str, value: JsonValue) -> int:
+    """What the model reads of a field; nothing where it is too deep to be sent.
+
+    The last of each name is known by its identity: rows share their job's.
+    """
+    if not value:
+        return 0
+    known = _weighed.get(name)
+    if known is None or known[0] is not value:
+        try:
+            weight = ceil(len(dump(value)) / BYTES_PER_TOKEN)
+        except OutsizedJsonError:
+            weight = 0
+        known = _weighed[name] = (value, weight)
+    return known[1]
 
 
 def of_text(text: str) -> int:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from math import ceil
 from typing import TYPE_CHECKING, Self
 
-from vbatch.costs.rates import dollars
+from vbatch.costs.rates import dollars, output_of
 from vbatch.endpoint.limits import Stopped
 from vbatch.endpoint.tokens import ANSWER_TOKENS
 from vbatch.errors import EndpointError, Exit, Fault
@@ -49,30 +49,42 @@ class Seen:
     """Tokens of the longest answer."""
     factor: float = 1.0
     """The most that a prompt was beside its estimate."""
+    surplus: int = 0
+    """The most tokens that a prompt had beyond its estimate."""
+    estimated: int = 0
+    """Tokens that the prompts were estimated at, all together."""
+    reported: int = 0
+    """Tokens that they came to."""
 
     def note(self, estimated: int, usage: Usage) -> None:
         """An answer came."""
-        if usage.prompt_tokens is None or usage.completion_tokens is None:
+        answer = output_of(usage)
+        if usage.prompt_tokens is None or answer is None:
             return
+        estimated = max(estimated, 1)
         self.answers += 1
-        self.longest = max(self.longest, usage.completion_tokens)
-        self.factor = max(self.factor, usage.prompt_tokens / max(estimated, 1))
+        self.longest = max(self.longest, answer)
+        self.factor = max(self.factor, usage.prompt_tokens / estimated)
+        self.surplus = max(self.surplus, usage.prompt_tokens - estimated)
+        self.estimated += estimated
+        self.reported += usage.prompt_tokens
 
     def expected(self, prompt: int, cap: int | None) -> tuple[int, int]:
         """Tokens of prompt and answer as they will most likely not be passed."""
         answer = cap
         if answer is None:
             answer = self.longest if self.answers else ANSWER_TOKENS
-        return ceil(prompt * self.factor), answer
+        mean = self.reported / self.estimated if self.answers else 1.0
+        return ceil(prompt * max(mean, 1.0)), answer
 
     def worst(self, prompt: int, cap: int | None) -> tuple[int, int]:
         """Tokens of prompt and answer at worst."""
         knows = self.answers >= ENOUGH_ANSWERS
-        factor = self.factor * MARGIN if knows else max(self.factor, UNKNOWN_FACTOR)
         answer = cap
         if answer is None:
             answer = ceil(self.longest * MARGIN) if knows else max(self.longest, UNKNOWN_ANSWER)
-        return ceil(prompt * factor), answer
+        most = min(prompt * self.factor, prompt + self.surplus)
+        return ceil(most * MARGIN if knows else max(most, prompt * UNKNOWN_FACTOR)), answer
 
 
 @dataclass(slots=True, kw_only=True)
@@ -171,8 +183,12 @@ class Budgets:
         """The budgets of a job. ``spent_before``: USD of the run's earlier invocations."""
         return cls(tuple(_purses(limits, spent_before)), rate)
 
-    async def reserve(self, model: str, prompt: int, cap: int | None) -> Hold:
+    async def reserve(
+        self, model: str, prompt: int, cap: int | None, *, row: str | None = None
+    ) -> Hold:
         """Wait until a request of about ``prompt`` tokens may leave; ``cap`` of its answer's.
+
+        ``row`` is the id of the row that asks, for the message where it does not fit.
 
         Raises Stopped where it does not fit even alone, or the run stops meanwhile. Who came first
         goes first.
@@ -185,7 +201,7 @@ class Budgets:
                 if self._holds(worst):
                     return self._hold(model, prompt, cap, worst)
                 if not self._on_their_way:
-                    self._check(self._amounts(model, *self.seen.expected(prompt, cap)))
+                    self._check(self._amounts(model, *self.seen.expected(prompt, cap)), row, cap)
                     return self._hold(model, prompt, cap, worst)
                 self._changed.clear()
                 await self._changed.wait()
@@ -259,19 +275,31 @@ class Budgets:
         if listed and usage.cost is not None:
             self._dearer = max(self._dearer, usage.cost / listed)
 
-    def _check(self, expected: list[Decimal]) -> None:
+    def _check(self, expected: list[Decimal], row: str | None, cap: int | None) -> None:
         """Raise Stopped where a request that leaves alone does not fit."""
         for purse, amount in zip(self.purses, expected, strict=True):
-            if purse.spent + amount > purse.limit:
-                raise Stopped(
-                    Stop(
-                        exit_code=Exit.NEEDS_A_PERSON,
-                        code="budget",
-                        message=f"{purse.key} = {_given(purse)} has no room for another request "
-                        f"({purse.told(purse.spent)} spent, about {purse.told(amount)} needed)",
-                        advice=purse.advice,
-                    )
+            if purse.spent + amount <= purse.limit:
+                continue
+            if amount > purse.limit:
+                message, advice = _never(purse, amount, row, cap)
+            else:
+                advice = purse.advice
+                message = (
+                    f"{purse.key} = {_given(purse)} has no room for another request "
+                    f"({purse.told(purse.spent)} spent, about {purse.told(amount)} needed)"
                 )
+            raise Stopped(
+                Stop(exit_code=Exit.NEEDS_A_PERSON, code="budget", message=message, advice=advice)
+            )
+
+
+def _never(purse: Purse, amount: Decimal, row: str | None, cap: int | None) -> tuple[str, str]:
+    """Message and advice for a request that the whole budget does not hold: runs end there."""
+    who = "a single request" if row is None else f"row {row!r} alone"
+    shorter = "give the row a max_tokens" if cap is None else "lower the row's max_tokens"
+    needed = f"which needs about {purse.told(amount)}"
+    message = f"{purse.key} = {_given(purse)} has no room for {who}, {needed}"
+    return message, f"raise {purse.key}, or {shorter}"
 
 
 def _given(purse: Purse) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
-from vbatch.endpoint import tokens, wire
+from vbatch.endpoint import lines, tokens, wire
 from vbatch.endpoint.limits import Stopped
 from vbatch.engine.answers import Answers, UnfitError
 from vbatch.engine.asking import Asking, Ready, asked, has, told, tried
@@ -172,7 +172,7 @@ class Worker:
         ready = Ready(item, tries, images, question, body)
         if self.same is None or tries.unfit is not None:
             return await self._in_turn(ready)
-        async with self.same.turn(self.same.key(body, images)) as turn:
+        async with self.same.turn(self.same.key(body, images), self._fit) as turn:
             if turn.known is not None:
                 return await self._known(ready, turn.known)
             outcome = await self._in_turn(ready)
@@ -182,14 +182,22 @@ class Worker:
 
     async def _in_turn(self, ready: Ready) -> Outcome:
         item, tries, images, question, body = ready
-        estimate = tokens.estimate(question, images)
+        read, shown = lines.looked_into(question, item, images)
+        estimate = tokens.estimate(read, shown)
         tries.enter(Step.TURN, self.clock.monotonic())
-        prompt = estimate - tokens.of_answer(question)
-        with await self.budgets.reserve(body.model, prompt, tokens.cap_of(question)) as hold:
+        prompt, cap = estimate - tokens.of_answer(read), tokens.cap_of(read)
+        with await self.budgets.reserve(body.model, prompt, cap, row=item.id) as hold:
             async with await self.limiter.acquire(estimate) as permit:
                 if self._token_field not in {None, body.token_field}:  # refused meanwhile
                     body = self._body(question, item, images, tries)
                 return await self._exchange(Asking(item, tries, images, body, permit, hold))
+
+    def _fit(self, kept: Completion) -> Completion | None:
+        """An answer from elsewhere as this job wants it; None where it breaks the schema."""
+        try:
+            return self._answers.checked(kept)
+        except UnfitError:
+            return None
 
     async def _known(self, ready: Ready, completion: Completion) -> Outcome:
         """The answer that the same question had before."""
@@ -232,7 +240,7 @@ class Worker:
         result = result_of(
             asking.item,
             asking.images,
-            replace(completion, usage=self._priced(completion.usage, asking)),
+            self._with_price(completion, asking),
             origin=self.origin,
             tries=asking.tries,
             past=self.past(asking.item.id, asking.item.row_digest),
@@ -348,6 +356,10 @@ class Worker:
     def _watch(self, stop: Stop | None) -> None:
         if stop is not None:
             self.stop_run(stop)
+
+    def _with_price(self, completion: Completion, asking: Asking) -> Completion:
+        usage = self._priced(completion.usage, asking)
+        return completion if usage is completion.usage else replace(completion, usage=usage)
 
     def _priced(self, usage: Usage, asking: Asking) -> Usage:
         cost = self.origin.price.cost(usage, asking.body.model)
