@@ -49,8 +49,10 @@ async def waiting(work) -> asyncio.Task:
 
 async def test_without_a_budget_everything_may_be_spent():
     purse = budgets()
-    for _ in range(3):
-        await purse.reserve("m", 10**12, None)
+
+    tasks = [await waiting(purse.reserve("m", 10**12, None)) for _ in range(3)]
+
+    assert all(task.done() and task.exception() is None for task in tasks)
 
 
 async def test_a_token_budget_stops_before_it_is_passed_and_says_how_to_go_on():
